@@ -1,0 +1,170 @@
+"""The task and its lifecycle, without I/O.
+
+::
+
+    blocked ──► ready ◄──► scheduled
+       │          │  ▲         │
+       │          ▼  │         │
+       │        running ───────┤
+       ▼          ▼            ▼
+    cancelled  succeeded     dead
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class TaskState(StrEnum):
+    BLOCKED = "blocked"
+    """Waits on other tasks."""
+    SCHEDULED = "scheduled"
+    """Waits for its time, back-off included."""
+    READY = "ready"
+    """May be claimed."""
+    RUNNING = "running"
+    """Under a worker's lease."""
+    SUCCEEDED = "succeeded"
+    """Completed."""
+    DEAD = "dead"
+    """Out of attempts, failed for good, or crashed too often: ``reason`` says."""
+    CANCELLED = "cancelled"
+    """By a person, by expiry, by a failed dependency: ``reason`` says."""
+
+
+FINAL = frozenset({TaskState.SUCCEEDED, TaskState.DEAD, TaskState.CANCELLED})
+WAITING = frozenset({TaskState.BLOCKED, TaskState.SCHEDULED, TaskState.READY})
+
+_S = TaskState
+TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
+    _S.BLOCKED: frozenset({_S.READY, _S.SCHEDULED, _S.CANCELLED}),
+    _S.SCHEDULED: frozenset({_S.READY, _S.SCHEDULED, _S.CANCELLED}),
+    _S.READY: frozenset({_S.READY, _S.SCHEDULED, _S.RUNNING, _S.CANCELLED}),
+    _S.RUNNING: frozenset({_S.READY, _S.SCHEDULED, _S.SUCCEEDED, _S.DEAD, _S.CANCELLED}),
+    _S.SUCCEEDED: frozenset({_S.READY}),
+    _S.DEAD: frozenset({_S.READY}),
+    _S.CANCELLED: frozenset({_S.READY}),
+}
+"""From each state, where a task may go; final states leave only by a person's retry."""
+
+
+class Reason(StrEnum):
+    """Why a task is dead or cancelled."""
+
+    ATTEMPTS = "attempts_exhausted"
+    FAILED = "failed_for_good"
+    CRASHED = "crashed"
+    REQUESTED = "requested"
+    EXPIRED = "expired"
+
+
+class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A task to enqueue, checked and with every default filled in. Times in ms, JSON as bytes."""
+
+    kind: str
+    queue: str
+    payload: bytes
+    priority: int
+    run_at_ms: int | None
+    """None: at once."""
+    max_attempts: int
+    lease_ms: int
+    retry: bytes | None = None
+    """The retry policy's JSON; None is the default policy."""
+    timeout_ms: int | None = None
+    expires_at_ms: int | None = None
+    tags: tuple[str, ...] = ()
+    meta: bytes | None = None
+    unique_key: str | None = None
+    unique_mode: str = "skip"
+    unique_states: str = "blocked scheduled ready running"
+    """Space-separated states in which the key is held."""
+
+
+class Enqueued(msgspec.Struct, frozen=True):
+    """What one enqueue made or found."""
+
+    id: str
+    state: TaskState
+    duplicate: bool
+
+
+class TaskError(msgspec.Struct, frozen=True):
+    """One failed attempt, as stored."""
+
+    type: str
+    message: str
+    trace: str
+    attempt: int
+    at_ms: int
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole task as stored; JSON fields are bytes, absent ones None."""
+
+    id: str
+    queue: str
+    kind: str
+    state: TaskState
+    reason: str | None
+    priority: int
+    created_at_ms: int
+    run_at_ms: int
+    started_at_ms: int | None
+    finished_at_ms: int | None
+    expires_at_ms: int | None
+    lease_expires_at_ms: int | None
+    cancel_requested_at_ms: int | None
+    attempt: int
+    max_attempts: int
+    crashes: int
+    lease_ms: int
+    timeout_ms: int | None
+    worker: str | None
+    attempted_by: tuple[str, ...]
+    unique_key: str | None
+    tags: tuple[str, ...]
+    payload: bytes
+    meta: bytes | None
+    retry: bytes | None
+    result: bytes | None
+    progress: bytes | None
+    errors: tuple[TaskError, ...]
+
+
+class ClaimedTask(msgspec.Struct, frozen=True, kw_only=True):
+    """A task as its worker receives it."""
+
+    id: str
+    token: str
+    queue: str
+    kind: str
+    priority: int
+    attempt: int
+    max_attempts: int
+    crashes: int
+    lease_ms: int
+    lease_expires_at_ms: int
+    timeout_ms: int | None
+    created_at_ms: int
+    run_at_ms: int
+    payload: bytes
+    meta: bytes | None
+    tags: tuple[str, ...]
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a finish took a task. Stored as its receipt, so that a repeated finish answers the same."""
+
+    id: str
+    state: TaskState
+    reason: str | None = None
+    run_at_ms: int | None = None
+    then: tuple[str, ...] = ()
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The answer to a heartbeat."""
+
+    lease_expires_at_ms: int
+    cancel: bool
