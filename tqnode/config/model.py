@@ -1,0 +1,211 @@
+"""Every configuration key of the node, declared once."""
+# ruff: noqa: RUF009  # setting() makes dataclass fields; it shares no state between instances
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqnode.config.setting import setting
+
+KIB = 1024
+MIB = 1024 * KIB
+DAY_S = 86_400
+TEN_YEARS_S = 315_360_000
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
+
+
+def _host_name() -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", os.uname().nodename).lstrip(".-")[:64] or "node"
+
+
+def _wrong_name(text: str) -> str | None:
+    if _NAME.fullmatch(text):
+        return None
+    return f"must be 1 to 64 letters, digits, '_', '.' or '-', not {text[:80]!r}"
+
+
+def _wrong_address(text: str) -> str | None:
+    try:
+        split_address(text)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Takes ``host:port`` or ``[ipv6]:port`` apart.
+
+    Raises:
+        ValueError: the text is neither.
+    """
+    host, colon, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not colon or not bare or (":" in bare) is (bare == host) or re.search(r"[\s/\[\]]", bare):
+        raise ValueError(f"must be host:port such as 127.0.0.1:7333 or [::1]:7333, not {text[:80]!r}")
+    if not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) or int(port) > 65_535:
+        raise ValueError(f"must end in a port from 0 to 65535, not {port[:80]!r}")
+    return bare, int(port)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The configuration of one node, complete and checked. Built by ``tqnode.config.load``."""
+
+    data_dir: Path = setting(Path("/var/lib/tqnode"), "Folder of the node's files; made if it is not there.")
+    listen: str = setting(
+        "127.0.0.1:7333", "Address of the HTTP API; port 0 lets the system choose.", shape=_wrong_address
+    )
+    name: str = setting(_host_name, "Name of this node, by default the host's.", shape=_wrong_name)
+    log_level: str = setting(
+        "info", "Least severity that is logged.", choices=("debug", "info", "warning", "error")
+    )
+    log_format: str = setting(
+        "text", "Log lines for people or one JSON object a line.", choices=("text", "json")
+    )
+
+    body_bytes_max: int = setting(32 * MIB, "Largest request body.", unit="bytes", low=KIB, high=1024 * MIB)
+    json_depth_max: int = setting(100, "Deepest nesting of a request's JSON.", unit="levels", low=8, high=500)
+    batch_max: int = setting(
+        10_000, "Most tasks of one enqueue and outcomes of one request.", unit="items", low=1, high=100_000
+    )
+    page_max: int = setting(1000, "Most tasks of one page of a list.", unit="tasks", low=1, high=10_000)
+    name_chars_max: int = setting(
+        200, "Longest kind, queue, tag, key or label.", unit="characters", low=8, high=1000
+    )
+    payload_bytes_max: int = setting(
+        MIB, "Largest payload of one task.", unit="bytes", low=KIB, high=256 * MIB
+    )
+    result_bytes_max: int = setting(MIB, "Largest result of one task.", unit="bytes", low=KIB, high=256 * MIB)
+    progress_bytes_max: int = setting(
+        16 * KIB, "Largest progress report of one task.", unit="bytes", low=64, high=MIB
+    )
+    meta_bytes_max: int = setting(
+        16 * KIB, "Largest meta object of one task.", unit="bytes", low=64, high=MIB
+    )
+    tags_max: int = setting(20, "Most tags of one task.", unit="tags", low=0, high=50)
+    errors_max: int = setting(
+        10, "Errors kept of one task; older ones are dropped.", unit="errors", low=1, high=100
+    )
+    error_type_chars_max: int = setting(
+        100, "Length at which an error's type is cut.", unit="characters", low=10, high=1000
+    )
+    error_message_chars_max: int = setting(
+        2000, "Length at which an error's message is cut.", unit="characters", low=10, high=100_000
+    )
+    error_trace_chars_max: int = setting(
+        20_000, "Length at which an error's trace is cut.", unit="characters", low=10, high=1_000_000
+    )
+    attempted_by_max: int = setting(
+        10, "Names of past workers kept of one task.", unit="workers", low=1, high=100
+    )
+    queues_max: int = setting(10_000, "Most queues there may be.", unit="queues", low=1, high=1_000_000)
+    queue_depth_max: int = setting(
+        10_000_000, "Most waiting tasks of one queue.", unit="tasks", low=1, high=1_000_000_000
+    )
+    claim_max: int = setting(1000, "Most tasks of one claim.", unit="tasks", low=1, high=1000)
+    claim_wait_s_max: float = setting(60.0, "Longest wait of one claim.", unit="seconds", low=0, high=60)
+    waiting_claims_max: int = setting(
+        20_000, "Most claims that wait at a time.", unit="claims", low=1, high=1_000_000
+    )
+    writer_backlog_max: int = setting(
+        20_000, "Most writes that wait for the disk at a time.", unit="writes", low=1, high=1_000_000
+    )
+    connections_max: int = setting(
+        20_000, "Most open client connections.", unit="connections", low=8, high=1_000_000
+    )
+    event_streams_max: int = setting(
+        1000, "Most clients that follow the events at a time.", unit="clients", low=1, high=100_000
+    )
+    events_kept: int = setting(
+        10_000, "Past events kept for clients that reconnect.", unit="events", low=1, high=1_000_000
+    )
+    request_read_s: float = setting(
+        30.0, "Time in which a request's head and body must arrive.", unit="seconds", low=0.1, high=3600
+    )
+
+    lease_s: float = setting(
+        30.0, "Lease of a task that does not say its own.", unit="seconds", low=0.1, high=TEN_YEARS_S
+    )
+    lease_s_max: float = setting(float(DAY_S), "Longest lease.", unit="seconds", low=0.1, high=TEN_YEARS_S)
+    delay_s_max: float = setting(
+        float(TEN_YEARS_S), "Longest delay of a task.", unit="seconds", low=0, high=TEN_YEARS_S
+    )
+    max_attempts: int = setting(
+        10, "Attempts of a task that does not say its own.", unit="attempts", low=1, high=1000
+    )
+    crashes_max: int = setting(
+        3, "Leases in a row that run out before a task is dead.", unit="leases", low=1, high=1000
+    )
+
+    worker_heartbeat_s: float = setting(
+        10.0, "How often workers are told to report.", unit="seconds", low=0.1, high=3600
+    )
+    worker_silent_s: float = setting(
+        60.0, "Silence after which a worker is dropped from the list.", unit="seconds", low=0.2, high=DAY_S
+    )
+
+    keep_succeeded_s: int = setting(
+        DAY_S, "How long succeeded tasks are kept; -1 for ever.", unit="seconds", low=-1, high=TEN_YEARS_S
+    )
+    keep_cancelled_s: int = setting(
+        DAY_S, "How long cancelled tasks are kept; -1 for ever.", unit="seconds", low=-1, high=TEN_YEARS_S
+    )
+    keep_dead_s: int = setting(
+        7 * DAY_S, "How long dead tasks are kept; -1 for ever.", unit="seconds", low=-1, high=TEN_YEARS_S
+    )
+    idempotency_s: int = setting(
+        3600, "How long an Idempotency-Key is remembered.", unit="seconds", low=1, high=30 * DAY_S
+    )
+
+    drain_s: float = setting(
+        4.0,
+        "Time that requests in flight have to finish when the node stops.",
+        unit="seconds",
+        low=0,
+        high=300,
+    )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of ``listen``."""
+        return split_address(self.listen)
+
+
+def contradictions(config: Config) -> list[tuple[str, str]]:
+    """Pairs of keys that are each right and together wrong: (key, what is wrong)."""
+    found = []
+    pairs = (
+        ("payload_bytes_max", "body_bytes_max"),
+        ("result_bytes_max", "body_bytes_max"),
+        ("lease_s", "lease_s_max"),
+    )
+    for low, high in pairs:
+        if getattr(config, low) > getattr(config, high):
+            found.append((low, f"must not be more than {high} ({getattr(config, high):.16g})"))
+    if config.worker_silent_s < 2 * config.worker_heartbeat_s:
+        found.append(
+            ("worker_silent_s", f"must be at least twice worker_heartbeat_s ({config.worker_heartbeat_s:g})")
+        )
+    return found
+
+
+LATER: dict[str, tuple[object, ...]] = {
+    "advertise": ("",),
+    "peer_listen": ("",),
+    "peers": ("", []),
+    "witness": ("",),
+    "lease_ttl_s": (),
+    "archive": ("",),
+    "durability": ("local",),
+    "litestream": ("off",),
+    "tls_cert": ("",),
+    "tls_key": ("",),
+    "tls_ca": ("",),
+    "tokens_file": ("",),
+}
+"""Keys of protections this version does not have, with the values that ask for none.
+
+They are known so that a configuration that relies on one is refused, instead of run without it.
+"""
