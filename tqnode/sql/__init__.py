@@ -1,0 +1,41 @@
+"""Every SQL statement of the server, by name, from the ``.sql`` files beside this module."""
+
+import re
+from functools import cache
+from importlib import resources
+
+_HEADER = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
+
+
+@cache
+def _statements() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in sorted(resources.files(__name__).iterdir(), key=lambda entry: entry.name):
+        if not file.name.endswith(".sql"):
+            continue
+        _, *parts = _HEADER.split(file.read_text())
+        for name, text in zip(parts[::2], parts[1::2], strict=True):
+            if name in found:
+                raise ValueError(f"two statements are named {name}")
+            found[name] = _COMMENT.sub("", text).strip()
+    return found
+
+
+def statement(name: str) -> str:
+    """The statement under ``-- name: <name>``.
+
+    Raises:
+        KeyError: no file has it.
+    """
+    return _statements()[name]
+
+
+def migrations() -> list[tuple[int, str]]:
+    """The migrations in order: (number, script)."""
+    folder = resources.files(__name__) / "migrations"
+    return sorted(
+        (int(file.name.partition("_")[0]), file.read_text())
+        for file in folder.iterdir()
+        if file.name.endswith(".sql")
+    )

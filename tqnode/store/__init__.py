@@ -1,0 +1,91 @@
+"""The queue's file: one writer with group commit, a few readers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from tqnode.clock import Clock
+from tqnode.metrics import Metrics
+from tqnode.store.connection import open_writer
+from tqnode.store.migrations import migrate
+from tqnode.store.readers import Reader, Readers
+from tqnode.store.tx import Effects, TaskEvent, Tx
+from tqnode.store.writer import Operation, Writer
+
+__all__ = ["Effects", "Reader", "Store", "TaskEvent", "Tx"]
+
+T = TypeVar("T")
+
+GROUP_MAX = 512
+READER_THREADS = 3
+
+
+class Store:
+    """Opens the file, brings its schema up to date and starts the threads.
+
+    Must be made on the running event loop.
+
+    Args:
+        path: the database file; its folder must exist.
+        clock: the node's clock.
+        metrics: the node's collectors.
+        backlog_max: writes that may wait before :class:`~tqnode.errors.Overloaded`.
+        on_fatal: called from the writer's thread when the disk failed: the process must end at once.
+
+    Raises:
+        apsw.Error: the file can't be opened, or is damaged.
+        SchemaTooNew: a newer version wrote it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        backlog_max: int,
+        on_fatal: Callable[[BaseException], None],
+    ) -> None:
+        self._listeners: list[Callable[[Effects], None]] = []
+        connection = open_writer(path)
+        migrate(connection)
+        self._writer = Writer(
+            connection,
+            clock=clock,
+            metrics=metrics,
+            backlog_max=backlog_max,
+            group_max=GROUP_MAX,
+            on_commit=self._publish,
+            on_fatal=on_fatal,
+        )
+        self._readers = Readers(path, threads=READER_THREADS)
+
+    @property
+    def backlog(self) -> int:
+        """Writes that wait now."""
+        return self._writer.backlog
+
+    def listen(self, listener: Callable[[Effects], None]) -> None:
+        """Has ``listener`` called on the event loop after each committed group."""
+        self._listeners.append(listener)
+
+    async def write(self, operation: Operation[T], *, background: bool = False) -> T:
+        """Runs ``operation`` in the next group; returns once it is on disk.
+
+        Raises:
+            TqnodeError: the operation's own answer, or Overloaded, Draining, DiskFull, OutcomeUnknown.
+        """
+        return await self._writer.submit(operation, background=background)
+
+    async def read(self, operation: Callable[[Reader], T]) -> T:
+        """Runs ``operation`` on a snapshot of what is committed."""
+        return await self._readers.read(operation)
+
+    async def close(self) -> None:
+        """Ends the waiting writes and reads, then closes the file."""
+        await self._writer.close()
+        await self._readers.close()
+
+    def _publish(self, effects: Effects) -> None:
+        for listener in self._listeners:
+            listener(effects)

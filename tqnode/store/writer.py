@@ -1,0 +1,239 @@
+"""The one writer: a thread that runs all waiting operations in one transaction, then answers them.
+
+Two lines of waiting: requests, and background work that runs only after the requests at hand, so
+that a heartbeat that has arrived is always seen before the sweep that would take its lease.
+"""
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import apsw
+
+from tqnode.clock import Clock
+from tqnode.errors import DiskFull, Draining, OutcomeUnknown, Overloaded, TqnodeError
+from tqnode.ids import seq_of
+from tqnode.metrics import Metrics
+from tqnode.sql import statement
+from tqnode.store.tx import Effects, Tx
+
+T = TypeVar("T")
+Operation = Callable[[Tx], T]
+
+_BEGIN = statement("begin")
+_COMMIT = statement("commit")
+_ROLLBACK = statement("rollback")
+_SAVEPOINT = statement("savepoint")
+_RELEASE = statement("release")
+_ROLLBACK_SAVEPOINT = statement("rollback_savepoint")
+_TIME_OF_ID = 80
+
+logger = logging.getLogger(__name__)
+
+
+class _Pending:
+    """An operation, its future, and what came of it."""
+
+    __slots__ = ("error", "future", "operation", "result")
+
+    def __init__(self, operation: Operation[Any], future: "asyncio.Future[Any]") -> None:
+        self.operation = operation
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class _Tainted(Exception):
+    """An operation failed after it had written: the group must run again, each one on its own."""
+
+
+class Writer:
+    """Group commit.
+
+    Args:
+        connection: the writing connection; used by this thread alone from now on.
+        clock: wall time for the operations, monotonic for the measurements.
+        metrics: gets the commit times and group sizes.
+        backlog_max: requests that may wait; one more is :class:`Overloaded`.
+        group_max: operations in one transaction.
+        on_commit: called on the event loop after a group's answers, with its effects.
+        on_fatal: called from the writer's thread when the disk failed: the process must end.
+    """
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        backlog_max: int,
+        group_max: int,
+        on_commit: Callable[[Effects], None],
+        on_fatal: Callable[[BaseException], None],
+    ) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._metrics = metrics
+        self._backlog_max = backlog_max
+        self._group_max = group_max
+        self._on_commit = on_commit
+        self._on_fatal = on_fatal
+        self._requests: deque[_Pending] = deque()
+        self._background: deque[_Pending] = deque()
+        self._arrived = threading.Condition()
+        self._asleep = False
+        self._closing = False
+        self._loop = asyncio.get_running_loop()
+        row = connection.execute(statement("read_last_task")).fetchone()
+        self._next_seq = row[0] + 1 if row else 1
+        self._id_ms = int.from_bytes(row[1], "big") >> _TIME_OF_ID if row else 0
+        if row and seq_of(row[1]) != row[0]:
+            raise apsw.CorruptError(f"task {row[0]} carries the id of another row")
+        self._thread = threading.Thread(target=self._run, name="tqnode-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def backlog(self) -> int:
+        """Operations that wait now."""
+        return len(self._requests) + len(self._background)
+
+    def submit(self, operation: Operation[T], *, background: bool = False) -> "asyncio.Future[T]":
+        """Hands an operation to the writer; cancelling the future before its turn takes it back.
+
+        Raises:
+            Overloaded: too many wait.
+            Draining: the store is closing.
+        """
+        if self._closing:
+            raise Draining("the node is stopping")
+        if len(self._requests) >= self._backlog_max:
+            raise Overloaded(f"{self._backlog_max} operations wait for the disk already")
+        future: asyncio.Future[T] = self._loop.create_future()
+        (self._background if background else self._requests).append(_Pending(operation, future))
+        if self._asleep:
+            with self._arrived:
+                self._arrived.notify()
+        return future
+
+    async def close(self) -> None:
+        """Runs what waits, then closes the connection."""
+        self._closing = True
+        with self._arrived:
+            self._arrived.notify()
+        await asyncio.to_thread(self._thread.join)
+
+    # -- the writer's thread ---------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while group := self._next_group():
+                self._handle(group)
+            self._connection.close()
+        except BaseException as error:
+            # Whatever the state of the disk is now, no later write may be acknowledged on it.
+            self._on_fatal(error)
+
+    def _next_group(self) -> list[_Pending]:
+        """Waits for work; empty once closed and drained."""
+        while True:
+            group: list[_Pending] = []
+            while self._requests and len(group) < self._group_max:
+                group.append(self._requests.popleft())
+            if self._background and not self._requests:
+                group.append(self._background.popleft())
+            group = [pending for pending in group if not pending.future.cancelled()]
+            if group:
+                return group
+            if self.backlog:
+                continue
+            if self._closing:
+                return []
+            with self._arrived:
+                # Set before the last look: submit() reads it after it has appended.
+                self._asleep = True
+                if not self.backlog and not self._closing:
+                    self._arrived.wait()
+                self._asleep = False
+
+    def _handle(self, group: list[_Pending]) -> None:
+        try:
+            try:
+                effects = self._transact(group, isolated=False)
+            except _Tainted:
+                effects = self._transact(group, isolated=True)
+        except apsw.FullError:
+            self._undo()
+            logger.error("the disk is full: %d operations refused", len(group))
+            self._fail(group, DiskFull("the disk is full", retry_after_s=5.0))
+            return
+        except BaseException as error:
+            # The commit may or may not have reached the disk.
+            unknown = OutcomeUnknown("the disk failed; the write may or may not have been made")
+            self._fail(group, unknown)
+            raise error
+        self._loop.call_soon_threadsafe(self._answer, group, effects)
+
+    def _transact(self, group: list[_Pending], *, isolated: bool) -> Effects:
+        execute = self._connection.execute
+        execute(_BEGIN)
+        tx = Tx(
+            self._connection, now_ms=self._clock.now_ms(), next_seq=self._next_seq, last_id_ms=self._id_ms
+        )
+        for pending in group:
+            self._operate(tx, pending, isolated=isolated)
+        tx.flush_tallies()
+        began = self._clock.monotonic()
+        execute(_COMMIT)
+        self._metrics.fsync_seconds.observe(self._clock.monotonic() - began)
+        self._metrics.group_size.observe(len(group))
+        self._next_seq = tx.next_seq
+        self._id_ms = tx.id_ms
+        return tx.effects
+
+    def _operate(self, tx: Tx, pending: _Pending, *, isolated: bool) -> None:
+        """Runs one operation so that its failure leaves nothing of it behind."""
+        mark = tx.effects.mark()
+        before = self._connection.total_changes()
+        if isolated:
+            self._connection.execute(_SAVEPOINT)
+        try:
+            pending.result = pending.operation(tx)
+            pending.error = None
+        except (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.NotADBError):
+            raise
+        except Exception as error:
+            if self._connection.total_changes() != before and not isolated:
+                # Most failures come before the first write; only this one costs the others a second run.
+                self._connection.execute(_ROLLBACK)
+                raise _Tainted from error
+            if isolated:
+                self._connection.execute(_ROLLBACK_SAVEPOINT)
+            tx.effects.cut(mark)
+            pending.error = error
+        if isolated:
+            self._connection.execute(_RELEASE)
+
+    def _undo(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute(_ROLLBACK)
+
+    def _fail(self, group: list[_Pending], error: TqnodeError) -> None:
+        for pending in group:
+            pending.error = error
+        self._loop.call_soon_threadsafe(self._answer, group, Effects())
+
+    # -- the event loop's thread -----------------------------------------------------------
+
+    def _answer(self, group: list[_Pending], effects: Effects) -> None:
+        """The one place where a write becomes answered."""
+        for pending in group:
+            if pending.future.done():
+                continue
+            if pending.error is None:
+                pending.future.set_result(pending.result)
+            else:
+                pending.future.set_exception(pending.error)
+        self._on_commit(effects)
