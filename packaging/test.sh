@@ -1,0 +1,82 @@
+#!/bin/sh
+# Runs all that must hold before a change goes in: lint, format, types, import rules, shell syntax and every test.
+#
+#   sh packaging/test.sh                             everything, with the coverage gate
+#   sh packaging/test.sh tests/tqnode -k claim       the checks, then pytest with these arguments and no gate
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
+cd -- "$here/.."
+venv=$PWD/.venv-test
+coverage_percent_min=90
+steps=6
+now=''
+
+step() {
+    now="[$1/$steps] $2"
+    printf '\n== %s\n' "$now"
+}
+closing() {
+    code=$?
+    [ "$code" = 0 ] || printf '\n== failed at %s (exit code %s)\n' "$now" "$code" >&2
+}
+trap closing EXIT
+
+missing=''
+# need PACKAGES CHECK...: PACKAGES are Debian's names for what makes CHECK succeed.
+need() {
+    packages=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $packages"
+}
+able_python() {
+    command -v uv || "${PYTHON:-python3}" -c 'import ensurepip, venv'
+}
+install_missing() {
+    [ -n "$missing" ] || return 0
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        printf 'test: error: missing; as root on Debian or Ubuntu: apt-get install%s\n' "$missing" >&2
+        exit 1
+    fi
+    printf 'test: installing with apt-get:%s\n' "$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # shellcheck disable=SC2086 # a list of package names
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
+
+step 1 environment
+need git command -v git
+need curl command -v curl
+need bash command -v bash
+need 'python3 python3-venv' able_python
+install_missing
+sh "$here/env.sh" .venv-test requirements-test.lock
+PATH=$venv/bin:$PATH
+export PATH
+
+step 2 lint
+ruff check .
+ruff format --check .
+
+step 3 types
+mypy
+
+step 4 'import rules'
+lint-imports
+
+step 5 'shell scripts'
+for script in packaging/*.sh .ci/run; do
+    case $(head -n 1 "$script") in
+        *bash*) bash -n "$script" ;;
+        *) sh -n "$script" ;;
+    esac
+    echo "$script: syntax is sound"
+done
+
+step 6 tests
+if [ $# -gt 0 ]; then
+    python -m pytest "$@"
+else
+    python -m pytest --cov --cov-report=term --cov-fail-under="$coverage_percent_min"
+fi
