@@ -6,8 +6,8 @@ The only place in the tests that may sleep; everything else asks for the state i
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -64,12 +64,12 @@ def eventually(
 
 
 async def eventually_async(
-    check: Callable[[], T | Awaitable[T]],
+    check: Callable[[], object],
     *,
     within_s: float = WITHIN_S,
     every_s: float = EVERY_S,
     ignoring: tuple[type[Exception], ...] = (),
-) -> T:
+) -> Any:
     """The same on an event loop: ``check`` may be a coroutine function, and the loop runs meanwhile."""
     attempts = _Attempts(check, within_s, ignoring)
     while True:
