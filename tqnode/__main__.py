@@ -1,0 +1,141 @@
+"""The server's command line: run, config check, demo.
+
+Imports of what a command needs stand in the command, so that ``--help`` answers at once.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from tqnode.config import ConfigError, Effective
+
+EXIT_MISCONFIGURED = 2
+
+
+class ConfiguredCommand(click.Command):
+    """A command that takes a flag for each configuration key, made from the keys' one declaration."""
+
+    _flags: list[click.Parameter] | None = None
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        if self._flags is None:
+            self._flags = _flags()
+        return [*self.params, *self._flags, *super().get_params(ctx)[len(self.params) :]]
+
+
+def _flags() -> list[click.Parameter]:
+    from tqnode.config import LATER, SETTINGS
+
+    flags: list[click.Parameter] = []
+    for setting in SETTINGS.values():
+        facts = "; ".join(filter(None, (setting.unit, setting.bounds, f"default {setting.default}")))
+        flags.append(
+            click.Option(
+                [setting.flag], metavar=setting.type.__name__.upper(), help=f"{setting.help} [{facts}]"
+            )
+        )
+    # Refused with a sentence of their own, rather than as flags that do not exist.
+    flags.extend(click.Option(["--" + key.replace("_", "-")], hidden=True) for key in LATER)
+    return flags
+
+
+def _load(file: Path | None, flags: dict[str, Any]) -> "Effective":
+    from tqnode.config import load
+
+    given = {key: text for key, text in flags.items() if text is not None}
+    return load(file=file, environ=os.environ, flags=given)
+
+
+def _misconfigured(error: "ConfigError") -> NoReturn:
+    click.echo("tqnode: the configuration has mistakes:", err=True)
+    for mistake in error.mistakes:
+        click.echo(f"  {mistake}", err=True)
+    sys.exit(EXIT_MISCONFIGURED)
+
+
+_file_option = click.option(
+    "--config",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="TOML file [default: TQNODE_CONFIG, else /etc/tqnode/tqnode.toml if it is there].",
+)
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"tqnode {version('tqnode')}")
+        ctx.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version.",
+)
+def main() -> None:
+    """A task queue for bare servers: one process, one SQLite file, durable before it answers.
+
+    Every configuration key can be given in a TOML file, as TQNODE_<KEY>, or as a flag; later ones win.
+    """
+
+
+@main.command(cls=ConfiguredCommand)
+@_file_option
+def run(file: Path | None, **flags: str | None) -> None:
+    """Run a node until it is told to stop (SIGTERM or Ctrl-C; twice to hurry)."""
+    from tqnode.config import ConfigError
+
+    try:
+        effective = _load(file, flags)
+    except ConfigError as error:
+        _misconfigured(error)
+    from tqnode.node import run_node
+
+    sys.exit(run_node(effective.config, os.environ))
+
+
+@main.group()
+def config() -> None:
+    """Look at the configuration."""
+
+
+@config.command(cls=ConfiguredCommand)
+@_file_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(file: Path | None, as_json: bool, **flags: str | None) -> None:
+    """Print every key's value and where it came from, or every mistake (exit code 2)."""
+    from tqnode.config import ConfigError, report
+
+    try:
+        effective = _load(file, flags)
+    except ConfigError as error:
+        if as_json:
+            click.echo(report.mistakes_as_json(error))
+            sys.exit(EXIT_MISCONFIGURED)
+        _misconfigured(error)
+    click.echo(report.as_json(effective) if as_json else report.as_toml(effective))
+
+
+@main.command()
+@click.option("--listen", default="127.0.0.1:7333", show_default=True, help="Address of the demo's node.")
+@click.option("--once", is_flag=True, help="Stop when the tasks are done: exit code 0, or 1 if any is not.")
+def demo(listen: str, once: bool) -> None:
+    """Start a node and a worker, and watch a few hundred real tasks being done."""
+    from tqnode.demo import run_demo
+
+    sys.exit(run_demo(listen=listen, once=once))
+
+
+if __name__ == "__main__":
+    main(prog_name="tqnode")
