@@ -1,0 +1,135 @@
+"""Client connections that can't be held for nothing: uvicorn's protocol, with deadlines and bounds.
+
+uvicorn waits for ever for a request's head, for a client that does not read its answer, and keeps
+whatever header it is sent. Here a :class:`Watch` ticks, and each tick closes what has stood still.
+"""
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_BYTES_MAX: Final = 64 * 1024
+RETRY_AFTER_S: Final = 1
+
+
+class Watch:
+    """What all connections of a server share: how many there may be, and how long they may stand still.
+
+    Args:
+        connections_max: open connections; one more is answered 503.
+        patience_s: seconds in which something has to move.
+        tick_s: seconds between two calls of :meth:`check`.
+    """
+
+    def __init__(self, *, connections_max: int, patience_s: float, tick_s: float) -> None:
+        self.connections_max = connections_max
+        self.ticks_max = max(2, round(patience_s / tick_s))
+        self.tick = 0
+
+    def check(self, connections: "set[Connection]") -> None:
+        """Lets a tick pass; closes the connections whose time is over."""
+        self.tick += 1
+        for connection in list(connections):
+            connection.check()
+
+
+class Connection(HttpToolsProtocol):
+    """One client connection.
+
+    Args:
+        watch: shared by the server's connections.
+        options: what uvicorn hands to its protocol.
+    """
+
+    def __init__(self, *, watch: Watch, **options: Any) -> None:
+        super().__init__(**options)
+        self._watch = watch
+        self._head_bytes = 0
+        # Since which tick a request is on its way in (its head first, then its body); None between two.
+        self._arriving_since: int | None = watch.tick
+        self._in_head = True
+        self._unsent_bytes = 0
+        self._unsent_since = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        if len(self.connections) > self._watch.connections_max:
+            self._refuse(
+                HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "the node has as many connections as it takes"
+            )
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
+            self._refuse(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "headers_too_large",
+                f"path and headers may take {HEAD_BYTES_MAX} bytes",
+            )
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._head_bytes += 1  # begun: one that stalls here is told so, unlike one that sent nothing
+        self._arriving_since = self._watch.tick
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._arriving_since = None
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is not HTTP; ``msg`` is uvicorn's sentence about it."""
+        self._refuse(HTTPStatus.BAD_REQUEST, "invalid_http", msg)
+
+    def check(self) -> None:
+        """Ends the connection if nothing has moved for too long."""
+        now, most = self._watch.tick, self._watch.ticks_max
+        unsent = self.transport.get_write_buffer_size()
+        if unsent == 0 or unsent != self._unsent_bytes:
+            self._unsent_bytes, self._unsent_since = unsent, now
+        elif now - self._unsent_since > most:
+            self.transport.abort()
+            return
+        if self._arriving_since is None or now - self._arriving_since <= most:
+            return
+        if not self._in_head:
+            # A body that is late is the request's own matter while someone waits for it.
+            if self.cycle.response_complete or now - self._arriving_since > 2 * most:
+                self.transport.abort()
+        elif self._head_bytes == 0:
+            self.transport.close()
+        else:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", "the request did not arrive in time")
+
+    def _refuse(self, status: HTTPStatus, code: str, detail: str) -> None:
+        """Answers in the form of every other error, and closes."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            # An answer is being written: another one in its middle would be taken for a part of it.
+            self.transport.abort()
+            return
+        problem = {
+            "type": f"/docs/api#{code}",
+            "title": status.phrase,
+            "status": status.value,
+            "code": code,
+            "detail": detail,
+        }
+        headers = {"content-type": "application/problem+json", "connection": "close"}
+        if status is HTTPStatus.SERVICE_UNAVAILABLE:
+            problem["retry_after_s"] = RETRY_AFTER_S
+            headers["retry-after"] = str(RETRY_AFTER_S)
+        body = json.dumps(problem).encode()
+        headers["content-length"] = str(len(body))
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self.transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}\r\n".encode() + body)
+        self.transport.close()
