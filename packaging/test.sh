@@ -49,6 +49,7 @@ step 1 environment
 need git command -v git
 need curl command -v curl
 need bash command -v bash
+need systemd command -v systemd-analyze
 need 'python3 python3-venv' able_python
 install_missing
 sh "$here/env.sh" .venv-test requirements-test.lock
