@@ -20,6 +20,7 @@
     ├── Busy                     come again: ``retry_after_s``
     │   ├── Overloaded
     │   ├── Draining
+    │   ├── QueueFull
     │   └── DiskFull
     └── OutcomeUnknown           the write may or may not have been made
 """
@@ -158,6 +159,10 @@ class Overloaded(Busy):
 
 class Draining(Busy):
     code = "draining"
+
+
+class QueueFull(Busy):
+    code = "queue_full"
 
 
 class DiskFull(Busy):

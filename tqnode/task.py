@@ -78,7 +78,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     unique_key: str | None = None
     unique_mode: str = "skip"
     unique_states: str = "blocked scheduled ready running"
-    """Space-separated states in which the key is held."""
+    """Space-separated states in which the key is held; always all of :data:`WAITING`, for a key that
+    a task could first come to hold by being claimed might meet another holder there."""
 
 
 class Enqueued(msgspec.Struct, frozen=True):
@@ -161,6 +162,56 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     run_at_ms: int | None = None
     then: tuple[str, ...] = ()
+
+
+class Idempotency(msgspec.Struct, frozen=True):
+    """A key the client chose for one enqueue, and the digest of what it sent with it."""
+
+    key: str
+    digest: bytes
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker asks for: up to ``max`` tasks, from the queues in the order given."""
+
+    queues: tuple[str, ...]
+    worker: str
+    max: int = 1
+    kinds: tuple[str, ...] | None = None
+    lease_ms: int | None = None
+    min_priority: int = 0
+
+
+class Complete(msgspec.Struct, frozen=True, kw_only=True):
+    """The attempt succeeded; ``then`` is enqueued in the same transaction."""
+
+    id: str
+    token: str
+    result: bytes | None = None
+    then: tuple[TaskSpec, ...] = ()
+
+
+class Fail(msgspec.Struct, frozen=True, kw_only=True):
+    """The attempt failed. Texts are cut to the node's limits already."""
+
+    id: str
+    token: str
+    type: str = "Error"
+    message: str = ""
+    trace: str = ""
+    retry: bool = True
+    delay_ms: int | None = None
+
+
+class Snooze(msgspec.Struct, frozen=True, kw_only=True):
+    """The task is given back for ``delay_ms``; the attempt is not spent."""
+
+    id: str
+    token: str
+    delay_ms: int = 0
+
+
+Finish = Complete | Fail | Snooze
 
 
 class Lease(msgspec.Struct, frozen=True):

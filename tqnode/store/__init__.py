@@ -1,5 +1,6 @@
 """The queue's file: one writer with group commit, a few readers."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -72,10 +73,18 @@ class Store:
     async def write(self, operation: Operation[T], *, background: bool = False) -> T:
         """Runs ``operation`` in the next group; returns once it is on disk.
 
+        Args:
+            operation: may run twice, when a neighbour fails; only its last run counts.
+            background: after the requests at hand.
+
         Raises:
             TqnodeError: the operation's own answer, or Overloaded, Draining, DiskFull, OutcomeUnknown.
         """
         return await self._writer.submit(operation, background=background)
+
+    def submit(self, operation: Operation[T]) -> "asyncio.Future[T]":
+        """As :meth:`write`, without waiting; cancelling the future before its turn takes it back."""
+        return self._writer.submit(operation)
 
     async def read(self, operation: Callable[[Reader], T]) -> T:
         """Runs ``operation`` on a snapshot of what is committed."""

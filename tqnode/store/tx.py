@@ -1,13 +1,13 @@
 """One operation's view of the transaction it runs in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import apsw
 import msgspec
 
 from tqnode.sql import statement
-from tqnode.task import TaskState
+from tqnode.task import WAITING, TaskState
 
 Params = Mapping[str, Any]
 Row = tuple[Any, ...]
@@ -31,27 +31,31 @@ class TaskEvent(msgspec.Struct, frozen=True):
 class Effects:
     """What a group of operations did that others wait for; published once it is answered."""
 
-    __slots__ = ("due_ms", "events", "moves", "ready", "steered")
+    __slots__ = ("due_ms", "events", "moves", "ready", "resumed", "steered")
 
     def __init__(self) -> None:
         self.moves: list[tuple[str, TaskState | None, TaskState | None, int]] = []
         self.events: list[TaskEvent] = []
         self.ready: list[tuple[str, str | None, int]] = []
         """(queue, kind or None for any, priority) of each task that became claimable."""
+        self.resumed: list[str] = []
+        """Queues that give out tasks again."""
         self.steered: list[str] = []
         """Workers told to run again."""
         self.due_ms: list[int] = []
         """Times something was put off to."""
 
-    def mark(self) -> tuple[int, int, int, int, int]:
-        """Where the effects stand now, for :meth:`cut`."""
-        return len(self.moves), len(self.events), len(self.ready), len(self.steered), len(self.due_ms)
+    def _lists(self) -> tuple[list[Any], ...]:
+        return self.moves, self.events, self.ready, self.resumed, self.steered, self.due_ms
 
-    def cut(self, mark: tuple[int, int, int, int, int]) -> None:
+    def mark(self) -> tuple[int, ...]:
+        """Where the effects stand now, for :meth:`cut`."""
+        return tuple(map(len, self._lists()))
+
+    def cut(self, mark: tuple[int, ...]) -> None:
         """Forgets what came after ``mark``."""
-        moves, events, ready, steered, due = mark
-        del self.moves[moves:], self.events[events:], self.ready[ready:]
-        del self.steered[steered:], self.due_ms[due:]
+        for effects, length in zip(self._lists(), mark, strict=True):
+            del effects[length:]
 
 
 class Tx:
@@ -87,6 +91,10 @@ class Tx:
         self._connection.execute(sql, params)
         return self._connection.changes()
 
+    def many(self, sql: str, rows: Iterable[Row]) -> None:
+        """Runs a statement once for each row of positional parameters."""
+        self._connection.executemany(sql, rows)
+
     def take_seq(self) -> int:
         """A row number that was never used."""
         seq = self.next_seq
@@ -96,6 +104,14 @@ class Tx:
     def moved(self, queue: str, before: TaskState | None, after: TaskState | None, tasks: int = 1) -> None:
         """Notes for the tallies that ``tasks`` left ``before`` for ``after``; None is not existing."""
         self.effects.moves.append((queue, before, after, tasks))
+
+    def waiting_change(self, queue: str) -> int:
+        """By how much the moves so far, not yet in the tallies, deepen a queue."""
+        return sum(
+            tasks * ((after in WAITING) - (before in WAITING))
+            for name, before, after, tasks in self.effects.moves
+            if name == queue
+        )
 
     def flush_tallies(self) -> None:
         """Writes the tallies of all moves; once, as the transaction's last statements."""

@@ -169,6 +169,12 @@ class Writer:
             logger.error("the disk is full: %d operations refused", len(group))
             self._fail(group, DiskFull("the disk is full", retry_after_s=5.0))
             return
+        except (apsw.ConstraintError, TqnodeError) as error:
+            # A broken invariant is a bug of ours, not of the disk: nothing was committed.
+            self._undo()
+            logger.exception("a group of %d operations was undone", len(group))
+            self._fail(group, error)
+            return
         except BaseException as error:
             # The commit may or may not have reached the disk.
             unknown = OutcomeUnknown("the disk failed; the write may or may not have been made")
@@ -195,6 +201,8 @@ class Writer:
 
     def _operate(self, tx: Tx, pending: _Pending, *, isolated: bool) -> None:
         """Runs one operation so that its failure leaves nothing of it behind."""
+        if pending.future.cancelled():
+            return
         mark = tx.effects.mark()
         before = self._connection.total_changes()
         if isolated:
@@ -220,7 +228,7 @@ class Writer:
         if self._connection.in_transaction:
             self._connection.execute(_ROLLBACK)
 
-    def _fail(self, group: list[_Pending], error: TqnodeError) -> None:
+    def _fail(self, group: list[_Pending], error: Exception) -> None:
         for pending in group:
             pending.error = error
         self._loop.call_soon_threadsafe(self._answer, group, Effects())

@@ -1,0 +1,348 @@
+"""The queue: every operation on it, as the API and the sweeper call them.
+
+All times are integer milliseconds, all JSON is bytes.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from tqnode.clock import Clock, Rng
+from tqnode.config import Config
+from tqnode.errors import TqnodeError
+from tqnode.metrics import Metrics
+from tqnode.queue import claim as claims
+from tqnode.queue import listing, queues, workers
+from tqnode.queue.enqueue import Enqueuer
+from tqnode.queue.finish import Finisher
+from tqnode.queue.hub import Hub
+from tqnode.queue.lease import HeldLease, Keeper, LeaseStatus
+from tqnode.queue.listing import Filters, Page
+from tqnode.queue.manage import Manager
+from tqnode.queue.moves import Movement
+from tqnode.queue.queues import QueueInfo
+from tqnode.queue.rows import read_task
+from tqnode.queue.stats import Stats, stats
+from tqnode.queue.waiting import Waiting
+from tqnode.queue.workers import WorkerRow, WorkerSpec
+from tqnode.store import Effects, Store, Tx
+from tqnode.task import (
+    Ask,
+    ClaimedTask,
+    Enqueued,
+    Finish,
+    Finished,
+    Idempotency,
+    Lease,
+    Snooze,
+    Task,
+    TaskSpec,
+    TaskState,
+)
+
+__all__ = [
+    "Filters",
+    "HeldLease",
+    "LeaseStatus",
+    "Page",
+    "Queue",
+    "QueueInfo",
+    "Stats",
+    "WorkerRow",
+    "WorkerSpec",
+]
+
+PURGE_SLICE = 200
+"""Tasks deleted in one transaction of a purge."""
+
+
+class Queue:
+    """The operations, each one transaction or one snapshot.
+
+    Every write may also raise Overloaded, Draining, DiskFull or OutcomeUnknown.
+
+    Args:
+        store: where the tasks are.
+        clock: the node's clock.
+        rng: ids, tokens and jitter.
+        config: the limits.
+        metrics: the node's collectors.
+    """
+
+    def __init__(self, store: Store, *, clock: Clock, rng: Rng, config: Config, metrics: Metrics) -> None:
+        self._store = store
+        self._clock = clock
+        self._rng = rng
+        self._metrics = metrics
+        movement = Movement(config)
+        self._enqueuer = Enqueuer(config, rng)
+        self._finisher = Finisher(rng=rng, metrics=metrics, enqueuer=self._enqueuer, movement=movement)
+        self._manager = Manager(movement)
+        self.keeper = Keeper(config, metrics=metrics, movement=movement)
+        self.movement = movement
+        self.waiting = Waiting(limit=config.waiting_claims_max)
+        self.hub = Hub(
+            boot=f"{rng.bits(48):012x}", kept=config.events_kept, followers_max=config.event_streams_max
+        )
+        self._since_start: dict[str, int] = {}
+        store.listen(self.waiting.wake)
+        store.listen(self.hub.publish)
+        store.listen(self._count)
+
+    # -- enqueue and read ------------------------------------------------------------------
+
+    async def enqueue(
+        self, specs: Sequence[TaskSpec], *, idempotency: Idempotency | None = None
+    ) -> list[Enqueued]:
+        """Enqueues all tasks or none; a repeated idempotency key gets the first answer again.
+
+        Raises:
+            UniqueConflict: a task's key is held and it said ``reject``.
+            IdempotencyMismatch: the key came with another body.
+            QueueFull: a limit on queues would be exceeded.
+        """
+        return await self._store.write(lambda tx: self._enqueuer.once(tx, specs, idempotency))
+
+    async def enqueue_partial(
+        self, specs: Sequence[TaskSpec], *, idempotency: Idempotency | None = None
+    ) -> list[Enqueued | TqnodeError]:
+        """Enqueues each task on its own; in the place of one that can't be, why not.
+
+        Raises:
+            IdempotencyMismatch: the key came with another body.
+        """
+        return await self._store.write(lambda tx: self._enqueuer.partial(tx, specs, idempotency))
+
+    async def get(self, task_id: str) -> Task:
+        """The whole task.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return await self._store.read(lambda reader: read_task(reader, task_id))
+
+    async def list(self, filters: Filters, *, limit: int, cursor: str | None, bodies: bool) -> Page:
+        """The newest matching tasks below the cursor; ``bodies``: with payloads and results.
+
+        Raises:
+            InvalidCursor: no page ended with this cursor.
+        """
+        return await self._store.read(
+            lambda reader: listing.page(reader, filters, limit=limit, cursor=cursor, bodies=bodies)
+        )
+
+    # -- claim and finish ------------------------------------------------------------------
+
+    async def claim(self, ask: Ask, *, wait_s: float) -> list[ClaimedTask]:
+        """Claims tasks, waiting up to ``wait_s`` seconds for the first.
+
+        Cancelling the call withdraws it: a claim not yet made is not made, one just made is given back.
+
+        Raises:
+            Overloaded: too many claims wait.
+        """
+        if wait_s <= 0:
+            return await self._claim_now(ask)
+        deadline = self._clock.monotonic() + wait_s
+        waiter = self.waiting.join(ask)
+        try:
+            while True:
+                tasks = await self._claim_now(ask)
+                remaining_s = deadline - self._clock.monotonic()
+                if tasks or remaining_s <= 0 or self.waiting.draining:
+                    return tasks
+                try:
+                    await asyncio.wait_for(waiter.woken.wait(), remaining_s)
+                except TimeoutError:
+                    return []
+                self.waiting.stand(waiter)
+        finally:
+            self.waiting.leave(waiter)
+
+    async def _claim_now(self, ask: Ask) -> list[ClaimedTask]:
+        withdrawn = False
+
+        def operation(tx: Tx) -> list[ClaimedTask]:
+            return [] if withdrawn else claims.claim(tx, ask, self._rng)
+
+        made = self._store.submit(operation)
+        try:
+            return await asyncio.shield(made)
+        except asyncio.CancelledError:
+            withdrawn = True
+            made.add_done_callback(self._give_back)
+            raise
+
+    def _give_back(self, made: "asyncio.Future[list[ClaimedTask]]") -> None:
+        """Returns to the line what was claimed for a client that has gone."""
+        if made.cancelled() or made.exception() is not None or not made.result():
+            return
+        snoozes: list[Finish] = [Snooze(id=task.id, token=task.token) for task in made.result()]
+        self._store.submit(lambda tx: self._finisher.finish_all(tx, snoozes))
+
+    async def give_back(self, tasks: Sequence[ClaimedTask]) -> None:
+        """Returns claimed tasks that could not be handed over; their attempt is not spent."""
+        await self.finish([Snooze(id=task.id, token=task.token) for task in tasks])
+
+    async def heartbeat(
+        self, task_id: str, token: str, *, lease_ms: int | None, progress: bytes | None
+    ) -> Lease:
+        """Resets a lease to now + ``lease_ms``, the task's own when None.
+
+        Raises:
+            LeaseLost: the token is not the task's current one.
+            NotFound: there is no such task.
+        """
+        return await self._store.write(
+            lambda tx: self.keeper.heartbeat(tx, task_id, token, lease_ms=lease_ms, progress=progress)
+        )
+
+    async def finish(self, finishes: Sequence[Finish]) -> "list[Finished | TqnodeError]":
+        """Ends each attempt on its own, in order; in the place of one that can't be, why not."""
+        return await self._store.write(lambda tx: self._finisher.finish_all(tx, finishes))
+
+    # -- one task, by a person -------------------------------------------------------------
+
+    async def cancel(self, task_id: str) -> Task:
+        """Cancels a waiting task; asks the worker of a running one to stop; leaves a final one.
+
+        Raises:
+            NotFound: there is no such task.
+        """
+        return await self._store.write(lambda tx: self._manager.cancel(tx, task_id))
+
+    async def retry(self, task_id: str) -> Task:
+        """Makes a scheduled or final task ready; leaves a running or ready one.
+
+        Raises:
+            NotFound: there is no such task.
+            UniqueConflict: another task holds its key by now.
+            WrongState: it waits on other tasks.
+        """
+        return await self._store.write(lambda tx: self._manager.retry(tx, task_id))
+
+    async def delete(self, task_id: str) -> None:
+        """Deletes a task that no worker holds.
+
+        Raises:
+            NotFound: there is no such task.
+            WrongState: it is running.
+        """
+        await self._store.write(lambda tx: self._manager.delete(tx, task_id))
+
+    # -- queues ----------------------------------------------------------------------------
+
+    async def queues(self) -> "list[QueueInfo]":
+        """All queues."""
+        return await self._store.read(lambda reader: queues.infos(reader, self._clock))
+
+    async def queue(self, name: str) -> QueueInfo:
+        """One queue.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        found = await self._store.read(
+            lambda reader: (queues.require(reader, name), queues.infos(reader, self._clock, name))[1]
+        )
+        return found[0]
+
+    async def pause(self, name: str) -> QueueInfo:
+        """Has a queue give out no more tasks; it still takes them in.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        await self._store.write(lambda tx: queues.set_paused(tx, name, paused=True))
+        return await self.queue(name)
+
+    async def resume(self, name: str) -> QueueInfo:
+        """Has a queue give out tasks again.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        await self._store.write(lambda tx: queues.set_paused(tx, name, paused=False))
+        return await self.queue(name)
+
+    async def purge(self, name: str, states: Sequence[TaskState]) -> int:
+        """Deletes a queue's tasks in ``states``, slice by slice; how many.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        deleted, after = 0, 0
+        while True:
+            count, next_after = await self._store.write(
+                lambda tx, after=after: queues.purge_slice(  # type: ignore[misc]  # mypy can't type a default
+                    tx, name, states, after=after, limit=PURGE_SLICE
+                ),
+                background=True,
+            )
+            deleted += count
+            if next_after is None:
+                return deleted
+            after = next_after
+
+    # -- workers and figures ---------------------------------------------------------------
+
+    async def register(self, spec: WorkerSpec) -> WorkerRow:
+        """Adds a worker under a new id."""
+        return await self._store.write(lambda tx: workers.register(tx, spec, self._rng))
+
+    async def worker_heartbeat(
+        self, worker_id: str, leases: Sequence[HeldLease]
+    ) -> "tuple[str, list[LeaseStatus]]":
+        """One sign of life for a worker and all its leases; answers what it is told, and each lease's fate.
+
+        Raises:
+            NotFound: it is not registered, or was dropped.
+        """
+        return await self._store.write(
+            lambda tx: (workers.touch(tx, worker_id), self.keeper.heartbeat_all(tx, leases))
+        )
+
+    async def workers(self) -> "list[WorkerRow]":
+        """The registered workers."""
+        return await self._store.read(workers.workers)
+
+    async def steer(self, worker_id: str, state: str) -> WorkerRow:
+        """Tells a worker to ``run``, be ``quiet`` or ``terminate``.
+
+        Raises:
+            NotFound: it is not registered, or was dropped.
+        """
+        return await self._store.write(lambda tx: workers.steer(tx, worker_id, state))
+
+    async def forget(self, worker_id: str) -> None:
+        """Takes a worker out of the registry.
+
+        Raises:
+            NotFound: it is not registered, or was dropped.
+        """
+        await self._store.write(lambda tx: workers.forget(tx, worker_id))
+
+    async def stats(self) -> Stats:
+        """The node's figures, all of one moment."""
+        since_start = dict(self._since_start)
+        return await self._store.read(lambda reader: stats(reader, self._clock, since_start))
+
+    def _count(self, effects: Effects) -> None:
+        counts: dict[str, int] = {}
+        for _, before, after, tasks in effects.moves:
+            name = _OPERATION.get((before, after)) or ("deleted" if after is None else str(after))
+            counts[name] = counts.get(name, 0) + tasks
+        for name, tasks in counts.items():
+            self._metrics.operations.labels(name).inc(tasks)
+            self._since_start[name] = self._since_start.get(name, 0) + tasks
+
+
+_S = TaskState
+_OPERATION = {
+    (None, _S.READY): "enqueued",
+    (None, _S.SCHEDULED): "enqueued",
+    (None, _S.BLOCKED): "enqueued",
+    (_S.READY, _S.RUNNING): "claimed",
+    (_S.RUNNING, _S.READY): "returned",
+    (_S.RUNNING, _S.SCHEDULED): "retried",
+    (_S.SCHEDULED, _S.READY): "due",
+}

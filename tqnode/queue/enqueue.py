@@ -1,0 +1,259 @@
+"""Makes tasks: all of a request or none."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tqnode import ids
+from tqnode.clock import Rng
+from tqnode.config import Config
+from tqnode.errors import IdempotencyMismatch, QueueFull, TqnodeError, UniqueConflict
+from tqnode.queue.remove import replace_tags
+from tqnode.sql import statement
+from tqnode.store.tx import Row, TaskEvent, Tx
+from tqnode.task import WAITING, Enqueued, Idempotency, TaskSpec, TaskState
+
+_INSERT_TASK = statement("insert_task")
+_INSERT_BODY = statement("insert_body")
+_INSERT_TAG = statement("insert_tag")
+_FIND_KEY_HOLDER = statement("find_key_holder")
+_DROP_KEY = statement("drop_key")
+_REPLACE_TASK = statement("replace_task")
+_REPLACE_BODY = statement("replace_body")
+_FIND_QUEUE = statement("find_queue")
+_COUNT_QUEUES = statement("count_queues")
+_ADD_QUEUE = statement("add_queue")
+_READ_DEPTH = statement("read_depth")
+_FIND_IDEMPOTENCY = statement("find_idempotency")
+_ADD_IDEMPOTENCY = statement("add_idempotency")
+
+_answers = msgspec.json.Decoder(list[Enqueued])
+_some_answers = msgspec.json.Decoder(list[Enqueued | None])
+
+
+class Enqueuer:
+    """The enqueue operations.
+
+    Args:
+        config: the limits on queues.
+        rng: the ids' random bits.
+    """
+
+    def __init__(self, config: Config, rng: Rng) -> None:
+        self._config = config
+        self._rng = rng
+
+    def once(self, tx: Tx, specs: Sequence[TaskSpec], idempotency: Idempotency | None) -> list[Enqueued]:
+        """Enqueues, or answers again what the same key was answered before.
+
+        Raises:
+            IdempotencyMismatch: the key came with another body.
+            UniqueConflict: a task's key is held and it said ``reject``.
+            QueueFull: a queue would be deeper, or there would be more queues, than the limits allow.
+        """
+        known = _known_answer(tx, idempotency)
+        if known is not None:
+            return _answers.decode(known)
+        answer = self.enqueue(tx, specs)
+        _remember(tx, idempotency, msgspec.json.encode(answer))
+        return answer
+
+    def partial(
+        self, tx: Tx, specs: Sequence[TaskSpec], idempotency: Idempotency | None
+    ) -> list[Enqueued | TqnodeError]:
+        """Enqueues each task on its own; in the place of one that can't be, why not.
+
+        Of a repeated key the tasks that were made are answered again, the others tried again.
+
+        Raises:
+            IdempotencyMismatch: the key came with another body.
+        """
+        known = _known_answer(tx, idempotency)
+        earlier = _some_answers.decode(known) if known is not None else [None] * len(specs)
+        answers: list[Enqueued | TqnodeError] = []
+        for spec, before in zip(specs, earlier, strict=True):
+            try:
+                answers += [before] if before is not None else self.enqueue(tx, [spec])
+            except TqnodeError as error:
+                answers.append(error)
+        made = [answer if isinstance(answer, Enqueued) else None for answer in answers]
+        _remember(tx, idempotency, msgspec.json.encode(made))
+        return answers
+
+    def enqueue(self, tx: Tx, specs: Sequence[TaskSpec]) -> list[Enqueued]:
+        """Enqueues all of ``specs`` or raises, having written nothing that survives.
+
+        Raises:
+            UniqueConflict: as in :meth:`once`.
+            QueueFull: as in :meth:`once`.
+        """
+        self._admit(tx, specs)
+        nonces = self._rng.bits(ids.NONCE_BITS * len(specs))
+        answers: list[Enqueued] = []
+        tasks: list[Row] = []
+        bodies: list[Row] = []
+        for spec in specs:
+            if spec.unique_key is not None:
+                # What comes before in the same request may hold the key.
+                self._insert(tx, tasks, bodies)
+                survivor = self._settle_key(tx, spec)
+                if survivor is not None:
+                    answers.append(survivor)
+                    continue
+            nonce = nonces & (1 << ids.NONCE_BITS) - 1
+            nonces >>= ids.NONCE_BITS
+            answers.append(self._prepare(tx, spec, nonce, tasks, bodies))
+        self._insert(tx, tasks, bodies)
+        return answers
+
+    def _prepare(self, tx: Tx, spec: TaskSpec, nonce: int, tasks: list[Row], bodies: list[Row]) -> Enqueued:
+        seq = tx.take_seq()
+        packed = ids.pack(at_ms=tx.id_ms, seq=seq, nonce=nonce)
+        state, run_at_ms = entry(tx, spec)
+        tasks.append(
+            (
+                seq,
+                packed,
+                spec.queue,
+                spec.kind,
+                state,
+                spec.priority,
+                run_at_ms,
+                tx.id_ms,
+                spec.max_attempts,
+                spec.lease_ms,
+                spec.timeout_ms,
+                spec.expires_at_ms,
+                spec.unique_key,
+                spec.unique_states if spec.unique_key is not None else None,
+            )
+        )
+        tags = msgspec.json.encode(spec.tags).decode() if spec.tags else None
+        bodies.append((seq, spec.payload, spec.meta, tags, spec.retry))
+        if spec.tags:
+            tx.many(_INSERT_TAG, [(tag, seq) for tag in spec.tags])
+        announce(tx, packed, spec, state, run_at_ms)
+        tx.moved(spec.queue, None, state)
+        return Enqueued(ids.text(packed), state, False)
+
+    def _insert(self, tx: Tx, tasks: list[Row], bodies: list[Row]) -> None:
+        if tasks:
+            tx.many(_INSERT_TASK, tasks)
+            tx.many(_INSERT_BODY, bodies)
+            tasks.clear()
+            bodies.clear()
+
+    def _admit(self, tx: Tx, specs: Sequence[TaskSpec]) -> None:
+        """Makes the queues that are new; refuses what would go beyond the limits."""
+        more: dict[str, int] = {}
+        for spec in specs:
+            more[spec.queue] = more.get(spec.queue, 0) + 1
+        for queue, count in more.items():
+            (depth,) = tx.one(_READ_DEPTH, {"queue": queue}) or (0,)
+            if depth + count + len(tx.effects.moves) > self._config.queue_depth_max:
+                # Close to the limit, what this very group did counts too.
+                depth += tx.waiting_change(queue)
+            if depth + count > self._config.queue_depth_max:
+                raise QueueFull(
+                    f"queue {queue} holds {depth} waiting tasks; its limit is {self._config.queue_depth_max}",
+                    retry_after_s=5.0,
+                )
+        for queue in more:
+            if tx.one(_FIND_QUEUE, {"queue": queue}) is None:
+                (queues,) = tx.one(_COUNT_QUEUES) or (0,)
+                if queues >= self._config.queues_max:
+                    raise QueueFull(
+                        f"there are {queues} queues already, the most allowed", retry_after_s=60.0
+                    )
+                tx.run(_ADD_QUEUE, {"queue": queue, "now_ms": tx.now_ms})
+
+    def _settle_key(self, tx: Tx, spec: TaskSpec) -> Enqueued | None:
+        """Decides who holds a unique key from now on.
+
+        Returns:
+            The task that survives in the place of a new one; None if a new one is to be made.
+
+        Raises:
+            UniqueConflict: the task said ``reject``.
+        """
+        holder = tx.one(_FIND_KEY_HOLDER, {"kind": spec.kind, "unique_key": spec.unique_key})
+        if holder is None:
+            return None
+        seq, packed, state = holder[:3]
+        if spec.unique_mode == "reject":
+            raise UniqueConflict(
+                f"task {ids.text(packed)} holds the key {spec.unique_key!r}", task=ids.text(packed)
+            )
+        if spec.unique_mode == "skip":
+            return Enqueued(ids.text(packed), TaskState(state), True)
+        if TaskState(state) not in WAITING:
+            tx.run(_DROP_KEY, {"seq": seq})
+            return None
+        return self._replace(tx, spec, holder)
+
+    def _replace(self, tx: Tx, spec: TaskSpec, holder: Row) -> Enqueued:
+        seq, packed, before, queue = holder[:4]
+        state, run_at_ms = entry(tx, spec)
+        tx.run(
+            _REPLACE_TASK,
+            {
+                "seq": seq,
+                "queue": spec.queue,
+                "state": state,
+                "priority": spec.priority,
+                "run_at_ms": run_at_ms,
+                "max_attempts": spec.max_attempts,
+                "lease_ms": spec.lease_ms,
+                "timeout_ms": spec.timeout_ms,
+                "expires_at_ms": spec.expires_at_ms,
+                "unique_states": spec.unique_states,
+            },
+        )
+        replace_tags(tx, seq, spec.tags)
+        tags = msgspec.json.encode(spec.tags).decode() if spec.tags else None
+        body = {"seq": seq, "payload": spec.payload, "meta": spec.meta, "tags": tags, "retry": spec.retry}
+        tx.run(_REPLACE_BODY, body)
+        tx.moved(queue, TaskState(before), None)
+        tx.moved(spec.queue, None, state)
+        announce(tx, packed, spec, state, run_at_ms)
+        return Enqueued(ids.text(packed), state, True)
+
+
+def entry(tx: Tx, spec: TaskSpec) -> tuple[TaskState, int]:
+    """The state a new task enters, and its run_at."""
+    # Tasks for now take the ids' time, which never steps back: FIFO survives a clock that does.
+    if spec.run_at_ms is None or spec.run_at_ms <= tx.now_ms:
+        return TaskState.READY, tx.id_ms
+    return TaskState.SCHEDULED, spec.run_at_ms
+
+
+def announce(tx: Tx, packed: bytes, spec: TaskSpec, state: TaskState, run_at_ms: int) -> None:
+    """Notes for those who wait that a task entered ``state``."""
+    tx.effects.events.append(TaskEvent(packed, spec.queue, spec.kind, state, tx.now_ms, 0))
+    if state is TaskState.READY:
+        tx.effects.ready.append((spec.queue, spec.kind, spec.priority))
+    else:
+        tx.effects.due_ms.append(run_at_ms)
+
+
+def _known_answer(tx: Tx, idempotency: Idempotency | None) -> bytes | None:
+    if idempotency is None:
+        return None
+    row = tx.one(_FIND_IDEMPOTENCY, {"key": idempotency.key})
+    if row is None:
+        return None
+    digest, answer = row
+    if digest != idempotency.digest:
+        raise IdempotencyMismatch("this Idempotency-Key came before with another body")
+    return bytes(answer)
+
+
+def _remember(tx: Tx, idempotency: Idempotency | None, answer: bytes) -> None:
+    if idempotency is not None:
+        row = {
+            "key": idempotency.key,
+            "digest": idempotency.digest,
+            "answer": answer,
+            "now_ms": tx.now_ms,
+        }
+        tx.run(_ADD_IDEMPOTENCY, row)

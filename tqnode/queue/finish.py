@@ -1,0 +1,206 @@
+"""Ends an attempt: complete, fail, snooze. Fenced by the token, and repeatable with it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from tqnode import ids
+from tqnode.clock import Rng
+from tqnode.errors import LeaseLost, NotFound, TqnodeError
+from tqnode.metrics import Metrics
+from tqnode.queue import token
+from tqnode.queue.enqueue import Enqueuer
+from tqnode.queue.moves import Held, Movement, move
+from tqnode.queue.rows import place
+from tqnode.retry import backoff_ms
+from tqnode.sql import statement
+from tqnode.store.tx import Row, TaskEvent, Tx
+from tqnode.task import Complete, Fail, Finish, Finished, Reason, Snooze, TaskError, TaskState
+
+_COMPLETE = statement("complete_task")
+_READ_HELD = statement("read_held")
+_WRITE_RECEIPT = statement("write_receipt")
+_WRITE_RESULT = statement("write_result")
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The stored answer to a finish."""
+
+    outcome: str
+    finished: Finished
+
+
+_receipts = msgspec.json.Decoder(Receipt)
+
+
+def plain_receipt(task_id: str) -> bytes:
+    """What stands for the NULL receipt of a completion without ``then``."""
+    return _encode("complete", Finished(id=task_id, state=TaskState.SUCCEEDED))
+
+
+class Finisher:
+    """The finish operations.
+
+    Args:
+        rng: the back-off's jitter.
+        metrics: counts the fenced ones.
+        enqueuer: enqueues a completion's ``then``.
+        movement: moves the tasks.
+    """
+
+    def __init__(self, *, rng: Rng, metrics: Metrics, enqueuer: Enqueuer, movement: Movement) -> None:
+        self._rng = rng
+        self._metrics = metrics
+        self._enqueuer = enqueuer
+        self._movement = movement
+
+    def finish(self, tx: Tx, asked: Finish) -> Finished:
+        """Ends one attempt.
+
+        Raises:
+            LeaseLost: the token is not the task's current one; nothing was changed.
+            NotFound: there is no such task.
+        """
+        where = place(asked.id)
+        fence = token.read(asked.token, task=asked.id)
+        if isinstance(asked, Complete):
+            return self._complete(tx, asked, where, fence)
+        found = self._hold(tx, asked.id, where, fence)
+        if found is None:
+            return self._repeat(tx, asked, where, fence)
+        held, retry, cancel = found
+        if isinstance(asked, Fail):
+            return self._fail(tx, asked, held, retry=retry, cancel=bool(cancel))
+        return self._snooze(tx, asked, held, cancel=bool(cancel))
+
+    def finish_all(self, tx: Tx, asked: Sequence[Finish]) -> list[Finished | TqnodeError]:
+        """Ends each attempt on its own; in the place of one that can't be, why not."""
+        answers: list[Finished | TqnodeError] = []
+        for one in asked:
+            try:
+                answers.append(self.finish(tx, one))
+            except TqnodeError as error:
+                answers.append(error)
+        return answers
+
+    def _complete(self, tx: Tx, asked: Complete, where: dict[str, Any], fence: token.Fence) -> Finished:
+        params = where | {
+            "grants": fence.grants,
+            "secret": fence.secret,
+            "now_ms": tx.now_ms,
+            "receipt": None,
+        }
+        rows = move(tx, _COMPLETE, params)
+        if not rows:
+            return self._repeat(tx, asked, where, fence)
+        queue, kind, attempt = rows[0]
+        if asked.result is not None:
+            tx.run(_WRITE_RESULT, {"seq": where["seq"], "result": asked.result})
+        then: tuple[str, ...] = ()
+        if asked.then:
+            then = tuple(made.id for made in self._enqueuer.enqueue(tx, asked.then))
+        finished = Finished(id=asked.id, state=TaskState.SUCCEEDED, then=then)
+        if then:
+            tx.run(_WRITE_RECEIPT, {"seq": where["seq"], "receipt": _encode("complete", finished)})
+        tx.moved(queue, TaskState.RUNNING, TaskState.SUCCEEDED)
+        event = TaskEvent(where["id"], queue, kind, TaskState.SUCCEEDED, tx.now_ms, attempt)
+        tx.effects.events.append(event)
+        return finished
+
+    def _fail(self, tx: Tx, asked: Fail, held: Held, *, retry: Row, cancel: bool) -> Finished:
+        policy, max_attempts = retry
+        error = TaskError(asked.type, asked.message, asked.trace, held.attempt, tx.now_ms)
+        self._movement.note(tx, held.seq, error=error)
+        if cancel:
+            return self._end(tx, asked.id, held, TaskState.CANCELLED, Reason.REQUESTED)
+        if not asked.retry:
+            return self._end(tx, asked.id, held, TaskState.DEAD, Reason.FAILED)
+        if held.attempt >= max_attempts:
+            return self._end(tx, asked.id, held, TaskState.DEAD, Reason.ATTEMPTS)
+        wait_ms = asked.delay_ms
+        if wait_ms is None:
+            wait_ms = backoff_ms(policy, attempt=held.attempt, rng=self._rng)
+        return self._put_back(tx, "fail", asked.id, held, run_at_ms=tx.now_ms + wait_ms, attempt=held.attempt)
+
+    def _snooze(self, tx: Tx, asked: Snooze, held: Held, *, cancel: bool) -> Finished:
+        if cancel:
+            return self._end(tx, asked.id, held, TaskState.CANCELLED, Reason.REQUESTED, outcome="snooze")
+        # Given back at once, it keeps its place in the line.
+        run_at_ms = tx.now_ms + asked.delay_ms if asked.delay_ms else held.run_at_ms
+        return self._put_back(tx, "snooze", asked.id, held, run_at_ms=run_at_ms, attempt=held.attempt - 1)
+
+    def _end(
+        self,
+        tx: Tx,
+        task_id: str,
+        held: Held,
+        state: TaskState,
+        reason: Reason,
+        *,
+        outcome: str = "fail",
+    ) -> Finished:
+        finished = Finished(id=task_id, state=state, reason=reason)
+        self._movement.end(tx, held, state, reason, crashes=0, receipt=_encode(outcome, finished))
+        return finished
+
+    def _put_back(
+        self, tx: Tx, outcome: str, task_id: str, held: Held, *, run_at_ms: int, attempt: int
+    ) -> Finished:
+        state = TaskState.SCHEDULED if run_at_ms > tx.now_ms else TaskState.READY
+        finished = Finished(id=task_id, state=state, run_at_ms=run_at_ms)
+        self._movement.put_back(
+            tx, held, run_at_ms=run_at_ms, attempt=attempt, crashes=0, receipt=_encode(outcome, finished)
+        )
+        return finished
+
+    def _hold(
+        self, tx: Tx, task_id: str, where: dict[str, Any], fence: token.Fence
+    ) -> tuple[Held, Row, int | None] | None:
+        """The task, its retry policy and attempts, and the cancel request; None if the token lost it."""
+        row = tx.one(_READ_HELD, where)
+        if row is None:
+            raise NotFound("task", task_id)
+        if row[2] != TaskState.RUNNING or (row[10], row[11]) != (fence.grants, fence.secret):
+            return None
+        held = Held(
+            seq=where["seq"],
+            packed=where["id"],
+            queue=row[0],
+            kind=row[1],
+            state=TaskState.RUNNING,
+            priority=row[3],
+            run_at_ms=row[4],
+            attempt=row[5],
+            crashes=row[7],
+            worker=row[8],
+        )
+        return held, (row[13], row[6]), row[9]
+
+    def _repeat(self, tx: Tx, asked: Finish, where: dict[str, Any], fence: token.Fence) -> Finished:
+        """The answer this very finish got before.
+
+        Raises:
+            LeaseLost: it got none.
+            NotFound: there is no such task.
+        """
+        row = tx.one(_READ_HELD, where)
+        if row is None:
+            raise NotFound("task", asked.id)
+        if (row[10], row[11]) == (fence.grants, fence.secret):
+            stored = row[12]
+            if stored is None and row[2] == TaskState.SUCCEEDED:
+                stored = plain_receipt(asked.id)
+            if stored is not None:
+                receipt = _receipts.decode(stored)
+                if receipt.outcome == _OUTCOMES[type(asked)]:
+                    return receipt.finished
+        self._metrics.fenced.inc()
+        raise LeaseLost("the token is not this task's current one", task=ids.text(where["id"]))
+
+
+_OUTCOMES: dict[type, str] = {Complete: "complete", Fail: "fail", Snooze: "snooze"}
+
+
+def _encode(outcome: str, finished: Finished) -> bytes:
+    return msgspec.json.encode(Receipt(outcome, finished))

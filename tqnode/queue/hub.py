@@ -1,0 +1,116 @@
+"""What happened to tasks, for those who follow it: a bounded past, and bounded subscriptions."""
+
+import asyncio
+from collections import deque
+
+from tqnode.errors import Overloaded
+from tqnode.store.tx import Effects, TaskEvent
+
+SUBSCRIPTION_MAX = 10_000
+"""Events a slow follower may be behind before it is told to start anew."""
+
+
+class Numbered:
+    """An event and its place in this boot's order."""
+
+    __slots__ = ("event", "number")
+
+    def __init__(self, number: int, event: TaskEvent) -> None:
+        self.number = number
+        self.event = event
+
+
+class Subscription:
+    """One follower's events in order; ``missed`` is set when some were lost to it.
+
+    Args:
+        missed: whether events came between its last one and the first that is kept.
+        past: the kept events it has not seen.
+    """
+
+    def __init__(self, *, missed: bool, past: list[Numbered]) -> None:
+        self.missed = missed
+        self._waiting = deque(past)
+        self._arrived = asyncio.Event()
+        if past or missed:
+            self._arrived.set()
+
+    def put(self, events: list[Numbered]) -> None:
+        """Adds events; a follower too far behind loses all and is told so."""
+        self._waiting.extend(events)
+        if len(self._waiting) > SUBSCRIPTION_MAX:
+            self._waiting.clear()
+            self.missed = True
+        self._arrived.set()
+
+    async def next(self) -> list[Numbered]:
+        """Waits for events; empty when some were missed, which it acknowledges by clearing ``missed``."""
+        await self._arrived.wait()
+        self._arrived.clear()
+        events = list(self._waiting)
+        self._waiting.clear()
+        return events
+
+
+class Hub:
+    """Takes in each committed group's events.
+
+    Args:
+        boot: names this start of the node in event ids, since numbers begin anew with it.
+        kept: how many past events a reconnecting follower can resume over.
+        followers_max: how many may follow at a time.
+    """
+
+    def __init__(self, *, boot: str, kept: int, followers_max: int) -> None:
+        self._boot = boot
+        self._kept: deque[Numbered] = deque(maxlen=kept)
+        self._last = 0
+        self._followers: set[Subscription] = set()
+        self._followers_max = followers_max
+
+    def id_of(self, number: int) -> str:
+        """The event id that a follower sends back as ``Last-Event-ID``."""
+        return f"{self._boot}-{number}"
+
+    @property
+    def followers(self) -> int:
+        """How many follow now."""
+        return len(self._followers)
+
+    def publish(self, effects: Effects) -> None:
+        """Numbers a group's events and hands them to the followers."""
+        if not effects.events:
+            return
+        fresh = []
+        for event in effects.events:
+            self._last += 1
+            fresh.append(Numbered(self._last, event))
+        self._kept.extend(fresh)
+        for follower in self._followers:
+            follower.put(fresh)
+
+    def subscribe(self, after: str | None) -> Subscription:
+        """Follows from now on, or from the event after the one with id ``after``.
+
+        Raises:
+            Overloaded: too many follow already.
+        """
+        if len(self._followers) >= self._followers_max:
+            raise Overloaded(f"{self._followers_max} clients follow the events already")
+        past: list[Numbered] = []
+        missed = False
+        if after is not None:
+            boot, _, number = after.rpartition("-")
+            known = number.isascii() and number.isdigit() and len(number) <= 18
+            seen = int(number) if boot == self._boot and known else -1
+            first = self._kept[0].number if self._kept else self._last + 1
+            missed = not first - 1 <= seen <= self._last
+            if not missed:
+                past = [numbered for numbered in self._kept if numbered.number > seen]
+        subscription = Subscription(missed=missed, past=past)
+        self._followers.add(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Ends a subscription."""
+        self._followers.discard(subscription)

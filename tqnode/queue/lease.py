@@ -1,0 +1,146 @@
+"""Keeps leases alive, and takes those away that ran out."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tqnode.config import Config
+from tqnode.errors import LeaseLost, NotFound
+from tqnode.metrics import Metrics
+from tqnode.queue import token
+from tqnode.queue.moves import Held, Movement
+from tqnode.queue.rows import place
+from tqnode.sql import statement
+from tqnode.store.tx import Tx
+from tqnode.task import Lease, Reason, TaskError, TaskState
+
+_EXTEND = statement("extend_lease")
+_WRITE_PROGRESS = statement("write_progress")
+_READ_HELD = statement("read_held")
+_FIND_EXPIRED = statement("find_expired_leases")
+_SHIFT = statement("shift_leases")
+
+
+class HeldLease(msgspec.Struct, frozen=True):
+    """One lease a worker says it holds."""
+
+    id: str
+    token: str
+    progress: bytes | None = None
+
+
+class LeaseStatus(msgspec.Struct, frozen=True):
+    """What became of one: ``ok``, ``cancel`` (ok, but please stop) or ``lost``."""
+
+    id: str
+    status: str
+    lease_expires_at_ms: int | None = None
+
+
+class Keeper:
+    """The lease operations.
+
+    Args:
+        config: how many crashes in a row make a task dead.
+        metrics: counts the fenced and the expired.
+        movement: moves the tasks whose lease ran out.
+    """
+
+    def __init__(self, config: Config, *, metrics: Metrics, movement: Movement) -> None:
+        self._crashes_max = config.crashes_max
+        self._metrics = metrics
+        self._movement = movement
+
+    def heartbeat(
+        self, tx: Tx, task_id: str, written: str, *, lease_ms: int | None, progress: bytes | None
+    ) -> Lease:
+        """Resets a lease to now + ``lease_ms``, the task's own when None.
+
+        Raises:
+            LeaseLost: the token is not the task's current one.
+            NotFound: there is no such task.
+        """
+        where = place(task_id)
+        fence = token.read(written, task=task_id)
+        params = where | {
+            "grants": fence.grants,
+            "secret": fence.secret,
+            "now_ms": tx.now_ms,
+            "lease_ms": lease_ms,
+        }
+        rows = tx.all(_EXTEND, params)
+        if not rows:
+            if tx.one(_READ_HELD, where) is None:
+                raise NotFound("task", task_id)
+            self._metrics.fenced.inc()
+            raise LeaseLost("the token is not this task's current one", task=task_id)
+        if progress is not None:
+            tx.run(_WRITE_PROGRESS, {"seq": where["seq"], "progress": progress})
+        return Lease(rows[0][0], rows[0][1] is not None)
+
+    def heartbeat_all(self, tx: Tx, leases: Sequence[HeldLease]) -> list[LeaseStatus]:
+        """Resets each lease; a lost one is said to be so."""
+        answers = []
+        for held in leases:
+            try:
+                lease = self.heartbeat(tx, held.id, held.token, lease_ms=None, progress=held.progress)
+            except (LeaseLost, NotFound):
+                answers.append(LeaseStatus(held.id, "lost"))
+            else:
+                status = "cancel" if lease.cancel else "ok"
+                answers.append(LeaseStatus(held.id, status, lease.lease_expires_at_ms))
+        return answers
+
+    def reclaim(self, tx: Tx, *, resumed_at_ms: int, limit: int) -> int:
+        """Takes tasks from workers whose lease ran out.
+
+        Args:
+            resumed_at_ms: since when heartbeats can reach the node; every lease has had its full time
+                after that.
+            limit: how many at most.
+
+        Returns:
+            How many were taken.
+        """
+        rows = tx.all(_FIND_EXPIRED, {"now_ms": tx.now_ms, "resumed_at_ms": resumed_at_ms, "limit": limit})
+        for row in rows:
+            held = Held(
+                seq=row[0],
+                packed=row[1],
+                queue=row[2],
+                kind=row[3],
+                state=TaskState.RUNNING,
+                priority=row[4],
+                run_at_ms=row[5],
+                attempt=row[6],
+                crashes=row[8],
+                worker=row[9],
+            )
+            self._reclaim_one(tx, held, max_attempts=row[7], cancel=row[10] is not None)
+        self._metrics.leases_expired.inc(len(rows))
+        return len(rows)
+
+    def _reclaim_one(self, tx: Tx, held: Held, *, max_attempts: int, cancel: bool) -> None:
+        crashes = held.crashes + 1
+        message = f"worker {held.worker} fell silent: the lease of attempt {held.attempt} ran out"
+        error = TaskError("LeaseExpired", message, "", held.attempt, tx.now_ms)
+        self._movement.note(tx, held.seq, error=error)
+        if cancel:
+            self._movement.end(tx, held, TaskState.CANCELLED, Reason.REQUESTED, crashes=crashes, receipt=None)
+        elif crashes >= self._crashes_max:
+            self._movement.end(tx, held, TaskState.DEAD, Reason.CRASHED, crashes=crashes, receipt=None)
+        elif held.attempt >= max_attempts:
+            self._movement.end(tx, held, TaskState.DEAD, Reason.ATTEMPTS, crashes=crashes, receipt=None)
+        else:
+            self._movement.put_back(
+                tx,
+                held,
+                run_at_ms=held.run_at_ms,
+                attempt=held.attempt,
+                crashes=crashes,
+                receipt=None,
+            )
+
+    def shift(self, tx: Tx, *, by_ms: int) -> int:
+        """Moves every lease's end by what the wall clock stepped, so that it still means what it meant."""
+        return tx.run(_SHIFT, {"by_ms": by_ms})

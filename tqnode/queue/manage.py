@@ -1,0 +1,109 @@
+"""What a person does with one task: cancel, retry, delete."""
+
+from tqnode.errors import NotFound, WrongState
+from tqnode.queue.finish import plain_receipt
+from tqnode.queue.moves import Held, Movement, move_or_refuse
+from tqnode.queue.remove import remove
+from tqnode.queue.rows import place, read_task
+from tqnode.sql import statement
+from tqnode.store.tx import Row, Tx
+from tqnode.task import FINAL, Reason, Task, TaskState
+
+_FIND = statement("find_managed")
+_REQUEST_CANCEL = statement("request_cancel")
+_RETRY = statement("retry_task")
+
+
+def _find(tx: Tx, task_id: str) -> tuple[Held, Row]:
+    where = place(task_id)
+    row = tx.one(_FIND, where)
+    if row is None:
+        raise NotFound("task", task_id)
+    held = Held(
+        seq=where["seq"],
+        packed=where["id"],
+        queue=row[0],
+        kind=row[1],
+        state=TaskState(row[2]),
+        priority=row[3],
+        run_at_ms=row[4],
+        attempt=row[5],
+        crashes=0,
+        worker=row[9],
+    )
+    return held, row
+
+
+class Manager:
+    """The operations.
+
+    Args:
+        movement: moves the tasks.
+    """
+
+    def __init__(self, movement: Movement) -> None:
+        self._movement = movement
+
+    def cancel(self, tx: Tx, task_id: str) -> Task:
+        """Cancels a waiting task; asks the worker of a running one to stop; leaves a final one.
+
+        Raises:
+            NotFound: there is no such task.
+        """
+        held, row = _find(tx, task_id)
+        if held.state is TaskState.RUNNING:
+            if row[7] is None:
+                tx.run(_REQUEST_CANCEL, {"seq": held.seq, "now_ms": tx.now_ms})
+        elif held.state not in FINAL:
+            self._movement.end(tx, held, TaskState.CANCELLED, Reason.REQUESTED, crashes=0, receipt=row[8])
+        return read_task(tx, task_id)
+
+    def retry(self, tx: Tx, task_id: str) -> Task:
+        """Makes a scheduled or final task ready, with one more attempt if they are spent.
+
+        A running or ready task stays as it is.
+
+        Raises:
+            NotFound: there is no such task.
+            UniqueConflict: another task holds its key by now.
+            WrongState: it waits on other tasks.
+        """
+        held, row = _find(tx, task_id)
+        if held.state is TaskState.BLOCKED:
+            raise WrongState("the task waits on other tasks", task=task_id)
+        if held.state in FINAL or held.state is TaskState.SCHEDULED:
+            receipt = row[8]
+            if receipt is None and held.state is TaskState.SUCCEEDED:
+                receipt = plain_receipt(task_id)
+            params = {
+                "seq": held.seq,
+                "run_at_ms": tx.id_ms,
+                "max_attempts": max(row[6], held.attempt + 1),
+                "receipt": receipt,
+                "now_ms": tx.now_ms,
+            }
+            move_or_refuse(tx, _RETRY, params, task=task_id)
+            self._movement.note(tx, held.seq, worker=held.worker)
+            self._movement.record(tx, held, TaskState.READY, attempt=held.attempt)
+            tx.effects.ready.append((held.queue, held.kind, held.priority))
+        return read_task(tx, task_id)
+
+    def delete(self, tx: Tx, task_id: str) -> None:
+        """Deletes a task that no worker holds.
+
+        Raises:
+            NotFound: there is no such task.
+            WrongState: it is running.
+        """
+        held, _ = _find(tx, task_id)
+        if held.state is TaskState.RUNNING:
+            raise WrongState("the task is running: cancel it first", task=task_id)
+        remove(
+            tx,
+            held.seq,
+            packed=held.packed,
+            queue=held.queue,
+            kind=held.kind,
+            state=held.state,
+            attempt=held.attempt,
+        )

@@ -1,0 +1,145 @@
+"""The two ways a task leaves its worker's hands: put back, or ended. Both keep its history."""
+
+from typing import Any
+
+import apsw
+import msgspec
+
+from tqnode.config import Config
+from tqnode.errors import UniqueConflict
+from tqnode.queue.rows import errors_of, texts_of
+from tqnode.sql import statement
+from tqnode.store.tx import Row, TaskEvent, Tx
+from tqnode.task import TRANSITIONS, Reason, TaskError, TaskState
+
+_PUT_BACK = statement("put_back_task")
+_END = statement("end_task")
+_DROP_KEY = statement("drop_key")
+_READ_HISTORY = statement("read_history")
+_WRITE_HISTORY = statement("write_history")
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What a move must know of the task it moves."""
+
+    seq: int
+    packed: bytes
+    queue: str
+    kind: str
+    state: TaskState
+    priority: int
+    run_at_ms: int
+    attempt: int
+    crashes: int
+    worker: str | None
+
+
+class Movement:
+    """Moves tasks on.
+
+    Args:
+        config: how much history is kept.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def put_back(
+        self, tx: Tx, held: Held, *, run_at_ms: int, attempt: int, crashes: int, receipt: bytes | None
+    ) -> TaskState:
+        """Makes a running task ready, or scheduled when ``run_at_ms`` is still to come.
+
+        Args:
+            attempt: what its attempt counter shall be.
+            crashes: what its count of crashes in a row shall be.
+            receipt: the stored answer of the finish, None when the lease was taken away.
+        """
+        state = TaskState.SCHEDULED if run_at_ms > tx.now_ms else TaskState.READY
+        params = {
+            "seq": held.seq,
+            "state": state,
+            "run_at_ms": run_at_ms,
+            "attempt": attempt,
+            "crashes": crashes,
+            "receipt": receipt,
+        }
+        move(tx, _PUT_BACK, params)
+        if state is TaskState.READY:
+            tx.effects.ready.append((held.queue, held.kind, held.priority))
+        else:
+            tx.effects.due_ms.append(run_at_ms)
+        self.note(tx, held.seq, worker=held.worker)
+        self.record(tx, held, state, attempt=attempt)
+        return state
+
+    def end(
+        self, tx: Tx, held: Held, state: TaskState, reason: Reason, *, crashes: int, receipt: bytes | None
+    ) -> None:
+        """Makes a task dead or cancelled."""
+        params = {
+            "seq": held.seq,
+            "state": state,
+            "reason": reason,
+            "crashes": crashes,
+            "receipt": receipt,
+            "now_ms": tx.now_ms,
+        }
+        move(tx, _END, params)
+        self.record(tx, held, state, attempt=held.attempt, reason=reason)
+
+    def record(
+        self, tx: Tx, held: Held, state: TaskState, *, attempt: int, reason: Reason | None = None
+    ) -> None:
+        """Tells the tallies and the events of a move that was made."""
+        if state not in TRANSITIONS[held.state]:
+            raise ValueError(f"no task goes from {held.state} to {state}")
+        tx.moved(held.queue, held.state, state)
+        event = TaskEvent(held.packed, held.queue, held.kind, state, tx.now_ms, attempt, reason)
+        tx.effects.events.append(event)
+
+    def note(self, tx: Tx, seq: int, *, worker: str | None = None, error: TaskError | None = None) -> None:
+        """Adds a past worker, an error, or both to a task's bounded history."""
+        if worker is None and error is None:
+            return
+        row = tx.one(_READ_HISTORY, {"seq": seq}) or (None, None)
+        errors, attempted_by = errors_of(row[0]), texts_of(row[1])
+        if error is not None:
+            errors = (*errors, error)[-self._config.errors_max :]
+        if worker is not None:
+            attempted_by = (*attempted_by, worker)[-self._config.attempted_by_max :]
+        params = {
+            "seq": seq,
+            "errors": msgspec.json.encode(errors) if errors else None,
+            "attempted_by": msgspec.json.encode(attempted_by) if attempted_by else None,
+        }
+        tx.run(_WRITE_HISTORY, params)
+
+
+def move(tx: Tx, sql: str, params: dict[str, Any]) -> list[Row]:
+    """Runs a move of the task ``seq``; it gives up its unique key where another task holds that by now."""
+    try:
+        return tx.all(sql, params)
+    except apsw.ConstraintError as error:
+        if not _is_about_uniqueness(error):
+            raise
+        tx.run(_DROP_KEY, {"seq": params["seq"]})
+        return tx.all(sql, params)
+
+
+def move_or_refuse(tx: Tx, sql: str, params: dict[str, Any], *, task: str) -> None:
+    """Runs a move that a person asked for.
+
+    Raises:
+        UniqueConflict: another task holds the key by now.
+    """
+    try:
+        tx.run(sql, params)
+    except apsw.ConstraintError as error:
+        if not _is_about_uniqueness(error):
+            raise
+        raise UniqueConflict("another task holds this task's unique key by now", task=task) from None
+
+
+def _is_about_uniqueness(error: apsw.ConstraintError) -> bool:
+    # apsw sets the attribute, its type stubs don't have it.
+    return bool(getattr(error, "extendedresult", None) == apsw.SQLITE_CONSTRAINT_UNIQUE)

@@ -1,0 +1,122 @@
+"""Claims that wait for tasks: each new task wakes one claim that can take it, not all of them."""
+
+import asyncio
+
+from tqnode.errors import Overloaded
+from tqnode.store.tx import Effects
+from tqnode.task import Ask
+
+Cause = tuple[str, str | None, int]
+"""Queue, kind (None: any) and priority of the task a claim was woken for."""
+
+
+class Waiter:
+    """One waiting claim.
+
+    Args:
+        ask: what it asks for.
+    """
+
+    __slots__ = ("ask", "cause", "kinds", "woken")
+
+    def __init__(self, ask: Ask) -> None:
+        self.ask = ask
+        self.kinds = None if ask.kinds is None else frozenset(ask.kinds)
+        self.woken = asyncio.Event()
+        self.cause: Cause | None = None
+
+    def takes(self, kind: str | None, priority: int) -> bool:
+        """Whether such a task would be claimed by it."""
+        suits = kind is None or self.kinds is None or kind in self.kinds
+        return suits and priority >= self.ask.min_priority
+
+
+class Waiting:
+    """The waiting claims by queue, longest waiting first. A woken one stands in no line.
+
+    Args:
+        limit: how many may wait.
+    """
+
+    def __init__(self, *, limit: int) -> None:
+        self._limit = limit
+        self._lines: dict[str, dict[Waiter, None]] = {}
+        self._count = 0
+        self._draining = False
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def draining(self) -> bool:
+        """Whether nobody is to wait any more."""
+        return self._draining
+
+    def join(self, ask: Ask) -> Waiter:
+        """Puts a claim in the lines of its queues.
+
+        Raises:
+            Overloaded: too many wait already.
+        """
+        if self._count >= self._limit:
+            raise Overloaded(f"{self._limit} claims wait already", retry_after_s=5.0)
+        waiter = Waiter(ask)
+        self._count += 1
+        self.stand(waiter)
+        return waiter
+
+    def stand(self, waiter: Waiter) -> None:
+        """Puts a woken claim, which found nothing, at the end of its lines."""
+        waiter.woken.clear()
+        waiter.cause = None
+        for queue in waiter.ask.queues:
+            self._lines.setdefault(queue, {})[waiter] = None
+        if self._draining:
+            self._wake(waiter, None)
+
+    def leave(self, waiter: Waiter) -> None:
+        """Ends a claim's waiting; what woke it since its last look wakes another."""
+        self._count -= 1
+        self._step_out(waiter)
+        if waiter.woken.is_set() and waiter.cause is not None:
+            self.wake_one(*waiter.cause)
+
+    def wake(self, effects: Effects) -> None:
+        """Wakes one claim for each task that became claimable, and those whose queue or worker may go on."""
+        for cause in effects.ready:
+            if self._lines:
+                self.wake_one(*cause)
+        for queue in effects.resumed:
+            for waiter in list(self._lines.get(queue, ())):
+                self._wake(waiter, None)
+        if effects.steered:
+            for waiter in self._all():
+                if waiter.ask.worker in effects.steered:
+                    self._wake(waiter, None)
+
+    def wake_one(self, queue: str, kind: str | None, priority: int) -> None:
+        """Wakes the claim that waits longest among those that would take such a task."""
+        for waiter in self._lines.get(queue, ()):
+            if waiter.takes(kind, priority):
+                self._wake(waiter, (queue, kind, priority))
+                return
+
+    def drain(self) -> None:
+        """Wakes all, now and in future: the node is stopping."""
+        self._draining = True
+        for waiter in self._all():
+            self._wake(waiter, None)
+
+    def _all(self) -> list[Waiter]:
+        return list(dict.fromkeys(waiter for line in self._lines.values() for waiter in line))
+
+    def _wake(self, waiter: Waiter, cause: Cause | None) -> None:
+        self._step_out(waiter)
+        waiter.cause = cause
+        waiter.woken.set()
+
+    def _step_out(self, waiter: Waiter) -> None:
+        for queue in waiter.ask.queues:
+            line = self._lines.get(queue)
+            if line is not None and line.pop(waiter, waiter) is None and not line:
+                del self._lines[queue]

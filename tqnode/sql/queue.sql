@@ -1,0 +1,46 @@
+-- name: find_queue
+SELECT paused FROM queue WHERE name = :queue
+
+-- name: count_queues
+SELECT count(*) FROM queue
+
+-- name: add_queue
+INSERT INTO queue (name, created_at_ms) VALUES (:queue, :now_ms)
+
+-- name: set_paused
+UPDATE queue SET paused = :paused WHERE name = :queue
+
+-- name: read_depth
+SELECT coalesce(sum(tasks), 0) FROM tally
+WHERE queue = :queue AND state IN ('blocked', 'scheduled', 'ready')
+
+-- name: read_queues
+SELECT name, paused FROM queue WHERE :queue IS NULL OR name = :queue ORDER BY name
+
+-- name: read_tallies
+SELECT queue, state, tasks FROM tally WHERE tasks > 0 AND (:queue IS NULL OR queue = :queue)
+
+-- name: read_oldest_ready
+-- The index is in order of priority first: one step for each priority that has tasks.
+WITH RECURSIVE step (priority, oldest_ms) AS (
+    SELECT * FROM (SELECT priority, run_at_ms FROM task WHERE state = 'ready' AND queue = :queue
+        ORDER BY priority DESC, run_at_ms LIMIT 1)
+    UNION ALL
+    SELECT (SELECT priority FROM task WHERE state = 'ready' AND queue = :queue AND priority < step.priority
+            ORDER BY priority DESC, run_at_ms LIMIT 1),
+        (SELECT run_at_ms FROM task WHERE state = 'ready' AND queue = :queue AND priority < step.priority
+            ORDER BY priority DESC, run_at_ms LIMIT 1)
+    FROM step WHERE step.priority IS NOT NULL)
+SELECT min(oldest_ms) FROM step
+
+-- name: purge_slice
+SELECT seq, id, queue, kind, state, attempt FROM task
+WHERE seq > :after AND queue = :queue AND state IN (SELECT value FROM json_each(:states))
+ORDER BY seq LIMIT :max
+
+-- name: find_idempotency
+SELECT digest, answer FROM idempotency WHERE key = :key
+
+-- name: add_idempotency
+INSERT INTO idempotency (key, digest, answer, created_at_ms) VALUES (:key, :digest, :answer, :now_ms)
+ON CONFLICT (key) DO UPDATE SET answer = excluded.answer

@@ -1,0 +1,205 @@
+-- name: read_task
+SELECT t.id, t.queue, t.kind, t.state, t.reason, t.priority, t.created_at_ms, t.run_at_ms, t.started_at_ms,
+    t.finished_at_ms, t.expires_at_ms, t.lease_expires_at_ms, t.cancel_requested_at_ms, t.attempt,
+    t.max_attempts, t.crashes, t.lease_ms, t.timeout_ms, t.worker, t.unique_key, t.seq,
+    b.payload, b.meta, b.tags, b.retry, n.result, n.progress, n.errors, n.attempted_by
+FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq)
+WHERE seq = :seq AND id = :id
+
+-- name: list_tasks
+-- At most :scan rows below the cursor are looked at, so that no filter makes a page slow.
+SELECT t.id, t.queue, t.kind, t.state, t.reason, t.priority, t.created_at_ms, t.run_at_ms, t.started_at_ms,
+    t.finished_at_ms, t.expires_at_ms, t.lease_expires_at_ms, t.cancel_requested_at_ms, t.attempt,
+    t.max_attempts, t.crashes, t.lease_ms, t.timeout_ms, t.worker, t.unique_key, t.seq,
+    CASE WHEN :bodies THEN b.payload ELSE x'' END, b.meta, b.tags, b.retry,
+    CASE WHEN :bodies THEN n.result END, n.progress, n.errors, n.attempted_by
+FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq)
+WHERE seq < :before AND seq >= :floor
+    AND (:queues IS NULL OR t.queue IN (SELECT value FROM json_each(:queues)))
+    AND (:states IS NULL OR t.state IN (SELECT value FROM json_each(:states)))
+    AND (:kinds IS NULL OR t.kind IN (SELECT value FROM json_each(:kinds)))
+    AND (:worker IS NULL OR t.worker = :worker)
+    AND t.priority BETWEEN :min_priority AND :max_priority
+    AND (:created_after_ms IS NULL OR t.created_at_ms >= :created_after_ms)
+    AND (:created_before_ms IS NULL OR t.created_at_ms < :created_before_ms)
+    AND (:finished_after_ms IS NULL OR t.finished_at_ms >= :finished_after_ms)
+    AND (:finished_before_ms IS NULL OR t.finished_at_ms < :finished_before_ms)
+    AND (:tag IS NULL OR EXISTS (SELECT 1 FROM task_tag g WHERE g.tag = :tag AND g.seq = t.seq))
+ORDER BY seq DESC
+LIMIT :limit
+
+-- name: list_floor
+SELECT min(seq), count(*) FROM (SELECT seq FROM task WHERE seq < :before ORDER BY seq DESC LIMIT :scan)
+
+-- name: insert_task
+INSERT INTO task (seq, id, queue, kind, state, priority, run_at_ms, created_at_ms, max_attempts, lease_ms,
+    timeout_ms, expires_at_ms, unique_key, unique_states)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_body
+INSERT INTO task_body (seq, payload, meta, tags, retry) VALUES (?, ?, ?, ?, ?)
+
+-- name: insert_tag
+INSERT INTO task_tag (tag, seq) VALUES (?, ?)
+
+-- name: find_key_holder
+SELECT seq, id, state, queue FROM task
+WHERE kind = :kind AND unique_key = :unique_key AND instr(unique_states, state) > 0
+
+-- name: drop_key
+UPDATE task SET unique_key = NULL, unique_states = NULL WHERE seq = :seq
+
+-- name: replace_task
+UPDATE task SET queue = :queue, state = :state, priority = :priority, run_at_ms = :run_at_ms,
+    max_attempts = :max_attempts, lease_ms = :lease_ms, timeout_ms = :timeout_ms,
+    expires_at_ms = :expires_at_ms, unique_states = :unique_states
+WHERE seq = :seq
+
+-- name: replace_body
+UPDATE task_body SET payload = :payload, meta = :meta, tags = :tags, retry = :retry WHERE seq = :seq
+
+-- name: read_tags
+SELECT tags FROM task_body WHERE seq = :seq
+
+-- name: delete_tag
+DELETE FROM task_tag WHERE tag = ? AND seq = ?
+
+-- name: delete_task
+DELETE FROM task WHERE seq = :seq
+
+-- name: delete_body
+DELETE FROM task_body WHERE seq = :seq
+
+-- name: delete_note
+DELETE FROM task_note WHERE seq = :seq
+
+-- name: claim_tasks
+UPDATE task SET state = 'running', attempt = attempt + 1, grants = grants + 1, secret = :secret,
+    worker = :worker, receipt = NULL, started_at_ms = :now_ms, lease_ms = coalesce(:lease_ms, lease_ms),
+    lease_expires_at_ms = :now_ms + coalesce(:lease_ms, lease_ms)
+WHERE seq IN (
+    SELECT seq FROM task
+    WHERE state = 'ready' AND queue = :queue AND priority >= :min_priority
+        AND (expires_at_ms IS NULL OR expires_at_ms > :now_ms)
+    ORDER BY priority DESC, run_at_ms, seq LIMIT :max)
+RETURNING seq, id, kind, priority, run_at_ms, grants, attempt, max_attempts, crashes, lease_ms, timeout_ms,
+    created_at_ms
+
+-- name: claim_tasks_of_kinds
+UPDATE task SET state = 'running', attempt = attempt + 1, grants = grants + 1, secret = :secret,
+    worker = :worker, receipt = NULL, started_at_ms = :now_ms, lease_ms = coalesce(:lease_ms, lease_ms),
+    lease_expires_at_ms = :now_ms + coalesce(:lease_ms, lease_ms)
+WHERE seq IN (
+    SELECT seq FROM task
+    WHERE state = 'ready' AND queue = :queue AND priority >= :min_priority
+        AND (expires_at_ms IS NULL OR expires_at_ms > :now_ms)
+        AND kind IN (SELECT value FROM json_each(:kinds))
+    ORDER BY priority DESC, run_at_ms, seq LIMIT :max)
+RETURNING seq, id, kind, priority, run_at_ms, grants, attempt, max_attempts, crashes, lease_ms, timeout_ms,
+    created_at_ms
+
+-- name: read_body
+SELECT payload, meta, tags FROM task_body WHERE seq = :seq
+
+-- name: complete_task
+UPDATE task SET state = 'succeeded', finished_at_ms = :now_ms, lease_expires_at_ms = NULL, crashes = 0,
+    receipt = :receipt
+WHERE seq = :seq AND id = :id AND grants = :grants AND secret = :secret AND state = 'running'
+RETURNING queue, kind, attempt
+
+-- name: read_held
+SELECT t.queue, t.kind, t.state, t.priority, t.run_at_ms, t.attempt, t.max_attempts, t.crashes, t.worker,
+    t.cancel_requested_at_ms, t.grants, t.secret, t.receipt, b.retry
+FROM task t JOIN task_body b USING (seq)
+WHERE seq = :seq AND id = :id
+
+-- name: put_back_task
+UPDATE task SET state = :state, run_at_ms = :run_at_ms, attempt = :attempt, crashes = :crashes,
+    worker = NULL, lease_expires_at_ms = NULL, receipt = :receipt
+WHERE seq = :seq
+
+-- name: end_task
+UPDATE task SET state = :state, reason = :reason, finished_at_ms = :now_ms, crashes = :crashes,
+    lease_expires_at_ms = NULL, receipt = :receipt
+WHERE seq = :seq
+
+-- name: write_receipt
+UPDATE task SET receipt = :receipt WHERE seq = :seq
+
+-- name: write_result
+INSERT INTO task_note (seq, result) VALUES (:seq, :result)
+ON CONFLICT (seq) DO UPDATE SET result = excluded.result
+
+-- name: write_progress
+INSERT INTO task_note (seq, progress) VALUES (:seq, :progress)
+ON CONFLICT (seq) DO UPDATE SET progress = excluded.progress
+
+-- name: read_history
+SELECT errors, attempted_by FROM task_note WHERE seq = :seq
+
+-- name: write_history
+INSERT INTO task_note (seq, errors, attempted_by) VALUES (:seq, :errors, :attempted_by)
+ON CONFLICT (seq) DO UPDATE SET errors = excluded.errors, attempted_by = excluded.attempted_by
+
+-- name: extend_lease
+UPDATE task SET lease_expires_at_ms = :now_ms + coalesce(:lease_ms, lease_ms)
+WHERE seq = :seq AND id = :id AND grants = :grants AND secret = :secret AND state = 'running'
+RETURNING lease_expires_at_ms, cancel_requested_at_ms
+
+-- name: find_managed
+SELECT queue, kind, state, priority, run_at_ms, attempt, max_attempts, cancel_requested_at_ms, receipt,
+    worker
+FROM task WHERE seq = :seq AND id = :id
+
+-- name: request_cancel
+UPDATE task SET cancel_requested_at_ms = :now_ms WHERE seq = :seq
+
+-- name: retry_task
+UPDATE task SET state = 'ready', reason = NULL, run_at_ms = :run_at_ms, max_attempts = :max_attempts,
+    crashes = 0, finished_at_ms = NULL, cancel_requested_at_ms = NULL, worker = NULL, receipt = :receipt,
+    expires_at_ms = CASE WHEN expires_at_ms > :now_ms THEN expires_at_ms END
+WHERE seq = :seq
+
+-- name: find_expired_leases
+SELECT seq, id, queue, kind, priority, run_at_ms, attempt, max_attempts, crashes, worker,
+    cancel_requested_at_ms
+FROM task
+WHERE state = 'running' AND lease_expires_at_ms <= :now_ms AND lease_ms <= :now_ms - :resumed_at_ms
+ORDER BY lease_expires_at_ms LIMIT :limit
+
+-- name: shift_leases
+UPDATE task SET lease_expires_at_ms = lease_expires_at_ms + :by_ms WHERE state = 'running'
+
+-- name: find_due
+SELECT seq, id, queue, kind, priority, attempt, unique_key FROM task
+WHERE state = 'scheduled' AND run_at_ms <= :now_ms ORDER BY run_at_ms LIMIT :limit
+
+-- name: make_ready
+UPDATE task SET state = 'ready' WHERE seq = :seq
+
+-- name: find_outdated
+SELECT seq, id, queue, kind, state, priority, run_at_ms, attempt FROM task
+WHERE expires_at_ms IS NOT NULL AND state IN ('blocked', 'scheduled', 'ready') AND expires_at_ms <= :now_ms
+ORDER BY expires_at_ms LIMIT :limit
+
+-- name: find_kept_too_long
+SELECT seq, id, queue, kind, attempt FROM task
+WHERE state = :state AND finished_at_ms IS NOT NULL AND finished_at_ms < :before_ms
+ORDER BY finished_at_ms LIMIT :limit
+
+-- name: next_due
+SELECT min(run_at_ms) FROM task WHERE state = 'scheduled'
+
+-- name: next_lease_end
+SELECT min(lease_expires_at_ms) FROM task WHERE state = 'running'
+
+-- name: next_expiry
+SELECT min(expires_at_ms) FROM task
+WHERE expires_at_ms IS NOT NULL AND state IN ('blocked', 'scheduled', 'ready')
+
+-- name: delete_old_idempotency
+DELETE FROM idempotency WHERE key IN (
+    SELECT key FROM idempotency WHERE created_at_ms < :before_ms ORDER BY created_at_ms LIMIT :limit)
+
+-- name: give_back_pages
+PRAGMA incremental_vacuum(64)
