@@ -1,0 +1,344 @@
+"""Every call of the API as a value: what to send, how to read the answer, when it may be repeated.
+
+Nothing here touches the network; the two clients carry these out in the same way.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Any, Generic, TypedDict, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec import UNSET
+
+from tq import wire
+from tq.values import encode_unless_unset
+
+T = TypeVar("T")
+
+ERROR_TRACE_CHARS_MAX = 20_000
+
+
+class Repeat(Enum):
+    """When a call may be sent again."""
+
+    READ = "it changes nothing"
+    SAFE = "the second one has no further effect"
+    ONCE = "only if the first was certainly not carried out"
+
+
+class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """One logical call.
+
+    Attributes:
+        read: makes the result from the body of a 2xx answer.
+        wait_s: how long the node may hold the answer back, in seconds.
+        idempotency_key: sent with every attempt, so that the node makes the write once.
+        gone_is_done: a 404 after an attempt without an answer means that attempt did it.
+    """
+
+    method: str
+    path: str
+    read: Callable[[bytes], T]
+    repeat: Repeat
+    body: bytes | None = None
+    wait_s: float = 0.0
+    idempotency_key: str | None = None
+    gone_is_done: bool = False
+
+
+class TaskOptions(TypedDict, total=False):
+    """How a task is to be run; what is absent or ``None`` is left to the node."""
+
+    queue: str | None
+    priority: int | None
+    delay_s: float | None
+    run_at: datetime | None
+    max_attempts: int | None
+    retry: wire.RetryPolicy | None
+    lease_s: float | None
+    timeout_s: float | None
+    expires_at: datetime | None
+    tags: Sequence[str] | None
+    meta: Any
+    unique: wire.Unique | str | None
+
+
+class Filters(TypedDict, total=False):
+    """Which tasks to list; several queues, states or kinds mean any of them."""
+
+    queue: str | Sequence[str] | None
+    state: wire.State | Sequence[wire.State] | None
+    kind: str | Sequence[str] | None
+    tag: str | None
+    worker: str | None
+    min_priority: int | None
+    max_priority: int | None
+    created_after: datetime | str | None
+    created_before: datetime | str | None
+    finished_after: datetime | str | None
+    finished_before: datetime | str | None
+    payload: bool
+
+
+def new_task(kind: str, payload: Any = UNSET, **options: Any) -> wire.NewTask:
+    """A task to enqueue, from Python values.
+
+    Args:
+        kind: which handler is to run it.
+        payload: anything JSON can hold; :class:`msgspec.Raw` is sent as it stands.
+        options: see :class:`TaskOptions`.
+
+    Raises:
+        TypeError: an option that does not exist, or a value without JSON.
+        ValueError: a date without a time zone, a NaN, an infinity.
+    """
+    fields = {name: value for name, value in options.items() if value is not None}
+    for name in ("run_at", "expires_at"):
+        moment = fields.get(name)
+        if isinstance(moment, datetime) and moment.tzinfo is None:
+            raise ValueError(f"{name} has no time zone: use datetime.now(timezone.utc) or the like")
+    if "meta" in fields:
+        fields["meta"] = encode_unless_unset(fields["meta"], name="meta")
+    if isinstance(fields.get("unique"), str):
+        fields["unique"] = wire.Unique(key=fields["unique"])
+    if "tags" in fields:
+        fields["tags"] = list(fields["tags"])
+    return wire.NewTask(kind=kind, payload=encode_unless_unset(payload, name="payload"), **fields)
+
+
+def enqueue(task: wire.NewTask, *, key: str) -> Call[wire.Task]:
+    return _write("/v1/tasks", task, wire.Task, idempotency_key=key)
+
+
+def enqueue_rows(rows: Sequence[bytes], *, partial: bool, key: str) -> Call[list[wire.Enqueued]]:
+    """Enqueues tasks that are JSON already."""
+    many = _reader(wire.EnqueuedMany)
+    return Call(
+        method="POST",
+        path="/v1/tasks?partial=true" if partial else "/v1/tasks",
+        read=lambda body: many(body).results,
+        repeat=Repeat.SAFE,
+        body=b"[" + b",".join(rows) + b"]",
+        idempotency_key=key,
+    )
+
+
+def get(task_id: str) -> Call[wire.Task]:
+    return _read(f"/v1/tasks/{_segment(task_id)}", wire.Task)
+
+
+def page(
+    filters: Mapping[str, Any], *, limit: int | None = None, cursor: str | None = None
+) -> Call[wire.TaskPage]:
+    query = {**filters, "limit": limit, "cursor": cursor}
+    return _read(f"/v1/tasks{_query(query)}", wire.TaskPage)
+
+
+def cancel(task_id: str) -> Call[wire.Task]:
+    return _write(f"/v1/tasks/{_segment(task_id)}/cancel", None, wire.Task)
+
+
+def retry(task_id: str) -> Call[wire.Task]:
+    # A second one would run again what the first one started and finished meanwhile.
+    return _write(f"/v1/tasks/{_segment(task_id)}/retry", None, wire.Task, repeat=Repeat.ONCE)
+
+
+def delete(task_id: str) -> Call[None]:
+    return _delete(f"/v1/tasks/{_segment(task_id)}")
+
+
+def claim(ask: wire.Claim) -> Call[list[wire.ClaimedTask]]:
+    claimed = _reader(wire.Claimed)
+    return Call(
+        method="POST",
+        path="/v1/claims",
+        read=lambda body: claimed(body).tasks,
+        # A second one would claim further tasks while the first ones sit with nobody.
+        repeat=Repeat.ONCE,
+        body=msgspec.json.encode(ask),
+        wait_s=ask.wait_s,
+    )
+
+
+def heartbeat(
+    task_id: str, token: str, *, lease_s: float | None, progress: Any
+) -> Call[wire.HeartbeatAnswer]:
+    body = wire.Heartbeat(
+        token=token, lease_s=lease_s, progress=encode_unless_unset(progress, name="progress")
+    )
+    return _write(f"/v1/tasks/{_segment(task_id)}/heartbeat", body, wire.HeartbeatAnswer)
+
+
+def complete(task_id: str, token: str, *, result: Any, then: Iterable[wire.NewTask]) -> Call[wire.Finished]:
+    body = wire.Complete(token=token, result=encode_unless_unset(result, name="result"), then=list(then))
+    return _write(f"/v1/tasks/{_segment(task_id)}/complete", body, wire.Finished)
+
+
+def fail(
+    task_id: str,
+    token: str,
+    *,
+    error: wire.Failure | BaseException | str | None,
+    retry: bool,
+    delay_s: float | None,
+) -> Call[wire.Finished]:
+    body = wire.Fail(token=token, error=failure(error), retry=retry, delay_s=delay_s)
+    return _write(f"/v1/tasks/{_segment(task_id)}/fail", body, wire.Finished)
+
+
+def snooze(task_id: str, token: str, *, delay_s: float) -> Call[wire.Finished]:
+    body = wire.Snooze(token=token, delay_s=delay_s)
+    return _write(f"/v1/tasks/{_segment(task_id)}/snooze", body, wire.Finished)
+
+
+def outcome_rows(rows: Sequence[bytes]) -> Call[list[wire.OutcomeAnswer]]:
+    """Finishes of several tasks that are JSON already."""
+    answers = _reader(wire.OutcomesAnswer)
+    return Call(
+        method="POST",
+        path="/v1/outcomes",
+        read=lambda body: answers(body).results,
+        repeat=Repeat.SAFE,
+        body=b'{"outcomes":[' + b",".join(rows) + b"]}",
+    )
+
+
+def register_worker(worker: wire.NewWorker) -> Call[wire.Registered]:
+    # A second one registers a worker that nobody is; the node drops it when it stays silent.
+    return _write("/v1/workers", worker, wire.Registered, repeat=Repeat.ONCE)
+
+
+def worker_heartbeat(worker_id: str, leases: Iterable[wire.HeldLease]) -> Call[wire.WorkerHeartbeatAnswer]:
+    body = wire.WorkerHeartbeat(leases=list(leases))
+    return _write(f"/v1/workers/{_segment(worker_id)}/heartbeat", body, wire.WorkerHeartbeatAnswer)
+
+
+def workers() -> Call[list[wire.Worker]]:
+    rows = _reader(wire.Workers)
+    return Call(method="GET", path="/v1/workers", read=lambda body: rows(body).workers, repeat=Repeat.READ)
+
+
+def steer_worker(worker_id: str, state: wire.WorkerState) -> Call[wire.Worker]:
+    return _write(f"/v1/workers/{_segment(worker_id)}/{_segment(state)}", None, wire.Worker)
+
+
+def remove_worker(worker_id: str) -> Call[None]:
+    return _delete(f"/v1/workers/{_segment(worker_id)}")
+
+
+def queues() -> Call[list[wire.QueueInfo]]:
+    rows = _reader(wire.Queues)
+    return Call(method="GET", path="/v1/queues", read=lambda body: rows(body).queues, repeat=Repeat.READ)
+
+
+def queue(name: str) -> Call[wire.QueueInfo]:
+    return _read(f"/v1/queues/{_segment(name)}", wire.QueueInfo)
+
+
+def pause(name: str) -> Call[wire.QueueInfo]:
+    return _write(f"/v1/queues/{_segment(name)}/pause", None, wire.QueueInfo)
+
+
+def resume(name: str) -> Call[wire.QueueInfo]:
+    return _write(f"/v1/queues/{_segment(name)}/resume", None, wire.QueueInfo)
+
+
+def purge(name: str, states: Sequence[Any] | None) -> Call[int]:
+    body = None if states is None else wire.Purge(states=list(states))
+    purged = _reader(wire.Purged)
+    return Call(
+        method="POST",
+        path=f"/v1/queues/{_segment(name)}/purge",
+        read=lambda answer: purged(answer).deleted,
+        # A second one would delete tasks that were enqueued after the first.
+        repeat=Repeat.ONCE,
+        body=None if body is None else msgspec.json.encode(body),
+    )
+
+
+def stats() -> Call[wire.Stats]:
+    return _read("/v1/stats", wire.Stats)
+
+
+def events_path(*, queue: str | None, kind: str | None, ids: Iterable[str] | None) -> str:
+    """The path of the event stream, narrowed to what is asked for."""
+    return f"/v1/events{_query({'queue': queue, 'kind': kind, 'id': None if ids is None else list(ids)})}"
+
+
+def failure(error: wire.Failure | BaseException | str | None) -> wire.Failure | None:
+    """What the node stores of an error: its type, message and trace."""
+    if error is None or isinstance(error, wire.Failure):
+        return error
+    if isinstance(error, str):
+        return wire.Failure(message=error)
+    trace = "".join(traceback.format_exception(error))
+    # The end of a trace says where it broke; the node cuts from the end.
+    return wire.Failure(type=type(error).__name__, message=str(error), trace=trace[-ERROR_TRACE_CHARS_MAX:])
+
+
+def _reader(kind: type[T]) -> Callable[[bytes], T]:
+    decoder: msgspec.json.Decoder[T] | None = _DECODERS.get(kind)
+    if decoder is None:
+        decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
+    return decoder.decode
+
+
+_DECODERS: dict[Any, Any] = {}
+
+
+def _read(path: str, kind: type[T]) -> Call[T]:
+    return Call(method="GET", path=path, read=_reader(kind), repeat=Repeat.READ)
+
+
+def _write(
+    path: str,
+    body: msgspec.Struct | None,
+    kind: type[T],
+    *,
+    repeat: Repeat = Repeat.SAFE,
+    idempotency_key: str | None = None,
+) -> Call[T]:
+    return Call(
+        method="POST",
+        path=path,
+        read=_reader(kind),
+        repeat=repeat,
+        body=None if body is None else msgspec.json.encode(body),
+        idempotency_key=idempotency_key,
+    )
+
+
+def _delete(path: str) -> Call[None]:
+    return Call(method="DELETE", path=path, read=lambda _: None, repeat=Repeat.SAFE, gone_is_done=True)
+
+
+def _segment(name: str) -> str:
+    """One segment of a path. An empty one would name the collection."""
+    if not name or name in (".", ".."):
+        raise ValueError(f"{name!r} names nothing")
+    return quote(name, safe="")
+
+
+def _query(values: Mapping[str, Any]) -> str:
+    pairs: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if value is None:
+            continue
+        several = value if isinstance(value, list | tuple | set | frozenset) else (value,)
+        pairs.extend((name, _parameter(name, item)) for item in several)
+    return f"?{urlencode(pairs)}" if pairs else ""
+
+
+def _parameter(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError(f"{name} has no time zone")
+        return value.isoformat()
+    return str(value)

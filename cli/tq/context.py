@@ -1,0 +1,102 @@
+"""What a handler can ask about the task it runs, and what it can raise to end it otherwise."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tq.wire import ClaimedTask
+
+
+class TaskContext:
+    """The task a handler runs.
+
+    Args:
+        task: the claim.
+        progress: sends a JSON-encodable value to the node with the next heartbeat.
+        cancelled: whether the task was asked to stop, or its lease is gone.
+    """
+
+    def __init__(
+        self,
+        task: ClaimedTask,
+        progress: Callable[[Any], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self.task = task
+        self._progress = progress
+        self._cancelled = cancelled
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        return self.task.id
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return self.task.attempt
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the handler should stop: someone cancelled the task, or the worker lost it."""
+        return self._cancelled()
+
+    def progress(self, value: Any) -> None:
+        """Shows ``value`` (anything JSON can hold) as the task's progress.
+
+        Only the newest value is sent, with the next heartbeat.
+        """
+        self._progress(value)
+
+
+_current: ContextVar[TaskContext] = ContextVar("tq.current_task")
+
+
+def current_task() -> TaskContext:
+    """The task the calling handler runs.
+
+    Raises:
+        RuntimeError: outside a handler.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise RuntimeError("current_task() has an answer only inside a task that a worker runs") from None
+
+
+def enter(context: TaskContext) -> None:
+    """Makes ``context`` the answer of :func:`current_task` in the current :mod:`contextvars` context."""
+    _current.set(context)
+
+
+class Snooze(Exception):  # an order to the worker, not an error
+    """Raised by a handler: give the task back and run it again in ``delay_s`` seconds, as if not tried."""
+
+    def __init__(self, delay_s: float = 0.0) -> None:
+        super().__init__(f"snooze for {delay_s:g} s")
+        self.delay_s = delay_s
+
+
+class Reject(Exception):  # an order to the worker, not an error
+    """Raised by a handler: fail for good; no attempt that is left would help."""
+
+
+class RetryLater(Exception):  # an order to the worker, not an error
+    """Raised by a handler: this attempt failed; try again in ``delay_s`` seconds.
+
+    Args:
+        delay_s: seconds until the next attempt; ``None`` leaves it to the task's retry policy.
+        message: what people read in the task's errors.
+    """
+
+    def __init__(self, delay_s: float | None = None, message: str = "asked to be tried again later") -> None:
+        super().__init__(message)
+        self.delay_s = delay_s
+
+
+class Cancelled(Exception):  # an order to the worker, not an error
+    """Raised by a handler: it saw :attr:`TaskContext.cancelled` and stopped."""

@@ -1,0 +1,323 @@
+"""What can go wrong when talking to a node: one class for each stable code, and three without.
+
+::
+
+    TqError
+    ├── ConfigError              TQ_URL, TQ_TOKEN or a configuration file is wrong
+    ├── TqUnavailable            no node could be reached; nothing was changed
+    ├── OutcomeUnknown           the write may or may not have been made
+    ├── WaitTimeout              tasks were not final in time: ``unfinished``
+    └── ApiError                 the node refused; also any code this version does not know
+        ├── BadRequest
+        │   ├── InvalidJson      TooDeep, NumberOutOfRange, DuplicateKey, InvalidText
+        │   ├── InvalidField     UnknownField, MissingField
+        │   ├── InvalidCursor
+        │   ├── BodyTooLarge
+        │   ├── UnsupportedMediaType
+        │   ├── MethodNotAllowed
+        │   └── RequestTimeout
+        ├── Unauthorized, Forbidden
+        ├── NotFound             TaskNotFound, WorkerNotFound, QueueNotFound, RouteNotFound
+        ├── Conflict
+        │   ├── LeaseLost        the token is not the task's current one
+        │   ├── UniqueConflict   another task holds the key: ``task``
+        │   ├── WrongState
+        │   └── IdempotencyMismatch
+        ├── Busy                 come again: ``retry_after_s``
+        │   ├── QueueFull, Overloaded, Draining, DiskFull, NoLeader
+        └── ServerError          the node failed: quote ``request_id``
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tq.wire import Enqueued, Problem
+
+EXCERPT_CHARS_MAX = 300
+
+
+class TqError(Exception):
+    """Base of all errors of this package.
+
+    Attributes:
+        code: stable name of what went wrong.
+        detail: one sentence for people.
+        status: HTTP status of the answer, ``None`` when there was none.
+        field: path of the field at fault, as in ``tasks[3].priority``.
+        limit: what the value exceeded.
+        task: id of the task it is about.
+        retry_after_s: seconds after which a retry makes sense.
+        request_id: what the node's log calls the request.
+        enqueued: what ``enqueue_many`` had made before this error stopped it, in order.
+    """
+
+    code: str = "error"
+    status: int | None = None
+    field: str | None = None
+    limit: float | int | str | None = None
+    task: str | None = None
+    retry_after_s: float | None = None
+    request_id: str | None = None
+    enqueued: Sequence[Enqueued] = ()
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class ConfigError(TqError):
+    """A configuration file, ``TQ_URL`` or ``TQ_TOKEN`` is wrong: ``detail`` names which, and the key."""
+
+    code = "config"
+
+
+class TqUnavailable(TqError):
+    """No node could be reached, so nothing was changed: ``detail`` names the URLs and what to do."""
+
+    code = "unavailable"
+
+
+class OutcomeUnknown(TqError):
+    """The request was sent but no answer came: it may or may not have been carried out."""
+
+    code = "outcome_unknown"
+
+
+class WaitTimeout(TqError):
+    """Waiting ended before all tasks were final.
+
+    Args:
+        unfinished: ids of the tasks that were not final, in the order asked for.
+        timeout_s: how long was waited, in seconds.
+    """
+
+    code = "wait_timeout"
+
+    def __init__(self, unfinished: Sequence[str], *, timeout_s: float) -> None:
+        shown = ", ".join(unfinished[:3]) + (", …" if len(unfinished) > 3 else "")
+        super().__init__(f"{len(unfinished)} task(s) not final after {timeout_s:g} s: {shown}")
+        self.unfinished = list(unfinished)
+
+
+class ApiError(TqError):
+    """The node refused the request, or something in front of it did.
+
+    Args:
+        detail: one sentence for people.
+        status: HTTP status of the answer.
+        problem: the node's own words, ``None`` when the answer was not a problem document.
+    """
+
+    code = "unexpected_answer"
+    problem: Problem | None
+
+    def __init__(self, detail: str, *, status: int, problem: Problem | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.problem = problem
+        if problem is not None:
+            self.code = problem.code
+            self.field = problem.field
+            self.limit = problem.limit
+            self.task = problem.task
+            self.retry_after_s = problem.retry_after_s
+            self.request_id = problem.request_id
+
+    def __str__(self) -> str:
+        where = f" (field {self.field})" if self.field else ""
+        whom = f" [request {self.request_id}]" if isinstance(self, ServerError) and self.request_id else ""
+        return f"{self.detail}{where}{whom}"
+
+
+class BadRequest(ApiError):
+    """The request itself is wrong; the same request will never be taken."""
+
+
+class InvalidJson(BadRequest):
+    """The body is not JSON the node takes."""
+
+
+class TooDeep(InvalidJson):
+    """The body is nested deeper than the node's ``json_depth_max``."""
+
+
+class NumberOutOfRange(InvalidJson):
+    """An integer outside 64 bits, or a float that overflows."""
+
+
+class DuplicateKey(InvalidJson):
+    """An object names the same key twice."""
+
+
+class InvalidText(InvalidJson):
+    """A string holds a lone surrogate or U+0000."""
+
+
+class InvalidField(BadRequest):
+    """One field is wrong: ``field`` and ``limit`` say which and how."""
+
+
+class UnknownField(InvalidField):
+    """A field the node does not know."""
+
+
+class MissingField(InvalidField):
+    """A field that must be there is absent."""
+
+
+class InvalidCursor(BadRequest):
+    """The cursor did not come from this kind of list."""
+
+
+class BodyTooLarge(BadRequest):
+    """The body exceeds the node's ``body_bytes_max``."""
+
+
+class UnsupportedMediaType(BadRequest):
+    """The body was not sent as JSON."""
+
+
+class MethodNotAllowed(BadRequest):
+    """The path exists, but not with this method."""
+
+
+class RequestTimeout(BadRequest):
+    """The body did not arrive in time."""
+
+
+class Unauthorized(ApiError):
+    """No token, or one the node does not know."""
+
+
+class Forbidden(ApiError):
+    """The token does not allow this."""
+
+
+class NotFound(ApiError):
+    """Nothing of that name."""
+
+
+class TaskNotFound(NotFound):
+    """No such task, or its retention has passed."""
+
+
+class WorkerNotFound(NotFound):
+    """No such worker: it was dropped, or the node never knew it."""
+
+
+class QueueNotFound(NotFound):
+    """No such queue."""
+
+
+class RouteNotFound(NotFound):
+    """No such path: most likely the URL names something that is not a node."""
+
+
+class Conflict(ApiError):
+    """The task is not as the request assumes."""
+
+
+class LeaseLost(Conflict):
+    """The token is not the task's current one: another attempt owns it, or it is finished."""
+
+
+class UniqueConflict(Conflict):
+    """Another task, ``task``, holds the unique key."""
+
+
+class WrongState(Conflict):
+    """The task's state does not allow the operation."""
+
+
+class IdempotencyMismatch(Conflict):
+    """The idempotency key was used before with another body."""
+
+
+class Busy(ApiError):
+    """Nothing is wrong with the request; the node cannot take it now."""
+
+
+class QueueFull(Busy):
+    """The queue holds as many tasks as the node allows."""
+
+
+class Overloaded(Busy):
+    """The node has more to do than it can."""
+
+
+class Draining(Busy):
+    """The node is stopping."""
+
+
+class DiskFull(Busy):
+    """The node has no room to store the write."""
+
+
+class NoLeader(Busy):
+    """No node of the cluster may write at the moment."""
+
+
+class ServerError(ApiError):
+    """The node failed; its log holds why, under ``request_id``."""
+
+
+CODES: dict[str, type[TqError]] = {
+    "bad_request": BadRequest,
+    "invalid_json": InvalidJson,
+    "too_deep": TooDeep,
+    "number_out_of_range": NumberOutOfRange,
+    "duplicate_key": DuplicateKey,
+    "invalid_text": InvalidText,
+    "invalid_field": InvalidField,
+    "unknown_field": UnknownField,
+    "missing_field": MissingField,
+    "invalid_cursor": InvalidCursor,
+    "body_too_large": BodyTooLarge,
+    "unsupported_media_type": UnsupportedMediaType,
+    "method_not_allowed": MethodNotAllowed,
+    "request_timeout": RequestTimeout,
+    "unauthorized": Unauthorized,
+    "forbidden": Forbidden,
+    "not_found": NotFound,
+    "task_not_found": TaskNotFound,
+    "worker_not_found": WorkerNotFound,
+    "queue_not_found": QueueNotFound,
+    "route_not_found": RouteNotFound,
+    "conflict": Conflict,
+    "lease_lost": LeaseLost,
+    "unique_conflict": UniqueConflict,
+    "wrong_state": WrongState,
+    "idempotency_mismatch": IdempotencyMismatch,
+    "busy": Busy,
+    "queue_full": QueueFull,
+    "overloaded": Overloaded,
+    "draining": Draining,
+    "disk_full": DiskFull,
+    "no_leader": NoLeader,
+    "internal": ServerError,
+    "outcome_unknown": OutcomeUnknown,
+}
+
+
+def from_problem(problem: Problem) -> TqError:
+    """The exception for a problem document; :class:`ApiError` for a code this version does not know."""
+    kind = CODES.get(problem.code, ApiError)
+    if issubclass(kind, ApiError):
+        return kind(problem.detail or problem.title, status=problem.status, problem=problem)
+    error = kind(problem.detail or problem.title)
+    error.status = problem.status
+    error.retry_after_s = problem.retry_after_s
+    error.request_id = problem.request_id
+    return error
+
+
+def from_bytes(body: bytes, *, status: int, url: str) -> ApiError:
+    """The error for an answer that is no problem document, with a bounded excerpt of what it said."""
+    text = body[: EXCERPT_CHARS_MAX * 4].decode(errors="replace")
+    words = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    said = words[:EXCERPT_CHARS_MAX] + ("…" if len(words) > EXCERPT_CHARS_MAX else "")
+    return ApiError(f"{url} answered {status}, not as a node does: {said or '(nothing)'}", status=status)

@@ -1,0 +1,228 @@
+"""From a call to its result: where to send it, whether to send it again, what its failure means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from tq import errors
+from tq.backoff import pause_s
+from tq.calls import Call, Repeat
+from tq.clock import Clock
+from tq.config import Settings
+from tq.effects import Lost, Open, Pause, Program, Reply, Request, Send
+from tq.targets import Targets
+from tq.version import VERSION
+from tq.wire import Problem
+
+T = TypeVar("T")
+
+REDIRECTS_MAX = 5
+CONNECT_S = 5.0
+# An open stream hears from the node every 15 s.
+SILENCE_S = 45.0
+
+_problem = msgspec.json.Decoder(Problem)
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an attempt has no result.
+
+    Attributes:
+        error: what to raise if no other attempt is made.
+        doubt: the attempt may have been carried out.
+        repeatable: for a call that may be made twice, trying again makes sense.
+        refused: the node said that it did nothing and when to come again.
+        elsewhere: nothing was heard from this node at all; another may answer at once.
+    """
+
+    error: errors.TqError
+    doubt: bool = False
+    repeatable: bool = False
+    refused: bool = False
+    elsewhere: bool = False
+
+
+class Exchange:
+    """Carries out calls against one of several nodes.
+
+    Args:
+        settings: the nodes, and the token.
+        timeout_s: seconds for one call in all.
+        retries: how often to try again at most.
+        clock: time and chance.
+    """
+
+    def __init__(self, settings: Settings, *, timeout_s: float, retries: int, clock: Clock) -> None:
+        if not timeout_s > 0 or retries < 0:
+            raise ValueError("timeout_s is to be more than 0, retries at least 0")
+        self.targets = Targets(settings.urls)
+        self.retries = retries
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._headers = {"accept": "application/json", "user-agent": f"tq/{VERSION}"}
+        if settings.token is not None:
+            self._headers["authorization"] = f"Bearer {settings.token}"
+
+    def run(self, call: Call[T]) -> Program[T]:
+        """The call's result.
+
+        Raises:
+            TqError: what the node answered; that it could not be reached; that no answer came.
+        """
+        deadline = self._clock.monotonic() + self._timeout_s + call.wait_s
+        doubt, unheard, retry = False, 0, 0
+        while True:
+            reply, base = yield from self._send(call, deadline)
+            if isinstance(reply, Reply):
+                if 200 <= reply.status < 300:
+                    return self._read(call, reply, base)
+                if reply.status == 404 and doubt and call.gone_is_done:
+                    return call.read(b"")
+            trouble = self.trouble(reply, base)
+            doubt = doubt or trouble.doubt
+            if trouble.repeatable:
+                self.targets.failed(base)
+            if not _may_repeat(call, trouble):
+                raise self._verdict(call, trouble, doubt=doubt)
+            unheard += trouble.elsewhere
+            # Every node is asked before any pause: one that is down must not cost the call its time.
+            if trouble.elsewhere and unheard % len(self.targets.urls):
+                continue
+            retry += 1
+            pause = self._pause_s(retry, trouble.error.retry_after_s)
+            if retry > self.retries or self._clock.monotonic() + pause >= deadline:
+                raise self._verdict(call, trouble, doubt=doubt)
+            yield Pause(pause)
+
+    def until(self) -> float:
+        """When a request that is sent now must be answered."""
+        return self._clock.monotonic() + self._timeout_s
+
+    def trouble(self, reply: Reply | Lost, base: str) -> Trouble:
+        """What an attempt without a result means."""
+        if isinstance(reply, Lost):
+            return self._trouble_of_silence(reply, base)
+        problem = _read_problem(reply)
+        error = errors.from_problem(problem) if problem else None
+        if error is None:
+            error = errors.from_bytes(reply.body, status=reply.status, url=base)
+        if error.retry_after_s is None:
+            error.retry_after_s = _retry_after_s(reply)
+        refused = reply.status in (429, 503) and error.retry_after_s is not None
+        return Trouble(
+            error=error,
+            # Without a node's own word, a gateway's complaint says nothing of what the node did.
+            doubt=isinstance(error, errors.OutcomeUnknown)
+            or (problem is None and reply.status in (502, 503, 504) and not refused),
+            repeatable=refused or reply.status in (408, 502, 503, 504),
+            refused=refused,
+        )
+
+    def _trouble_of_silence(self, lost: Lost, base: str) -> Trouble:
+        if lost.sent:
+            words = f"no answer from {base}: {lost.reason}"
+        else:
+            words = (
+                f"cannot reach {' or '.join(self.targets.urls)}: {lost.reason}; is tqnode running there?"
+                " TQ_URL, url= or --url names another node"
+            )
+        return Trouble(
+            error=errors.TqUnavailable(words),
+            doubt=lost.sent,
+            repeatable=True,
+            elsewhere=not lost.sent,
+        )
+
+    def attempt(
+        self,
+        effect: type[Send | Open],
+        path: str,
+        *,
+        method: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        until: float,
+    ) -> Program[tuple[Reply | Lost, str]]:
+        """One attempt, along redirects.
+
+        Returns:
+            What came, and the base URL of the node it came from.
+
+        Raises:
+            ApiError: a redirect leads nowhere, in circles, or away from TLS.
+        """
+        base = self.targets.current
+        url = base + path
+        everything = {**self._headers, **headers}
+        if body is not None:
+            everything["content-type"] = "application/json"
+        for _ in range(REDIRECTS_MAX + 1):
+            request = Request(
+                method=method,
+                url=url,
+                headers=everything,
+                body=body,
+                connect_s=CONNECT_S,
+                until=until,
+                silence_s=SILENCE_S,
+            )
+            reply: Reply | Lost = yield effect(request)
+            if isinstance(reply, Lost) or reply.status not in (307, 308):
+                return reply, base
+            try:
+                url = self.targets.redirected(url=url, location=reply.headers.get("location", ""), path=path)
+            except ValueError as error:
+                raise errors.ApiError(str(error), status=reply.status) from error
+            base = url.removesuffix(path)
+        raise errors.ApiError(f"more than {REDIRECTS_MAX} redirects, the last to {url}", status=307)
+
+    def _send(self, call: Call[T], deadline: float) -> Program[tuple[Reply | Lost, str]]:
+        until = deadline
+        if len(self.targets.urls) > 1 and call.repeat is not Repeat.ONCE:
+            # Half of what is left: a node that hangs must leave time to ask another.
+            until = (self._clock.monotonic() + deadline) / 2
+        headers = {} if call.idempotency_key is None else {"idempotency-key": call.idempotency_key}
+        return self.attempt(Send, call.path, method=call.method, headers=headers, body=call.body, until=until)
+
+    def _read(self, call: Call[T], reply: Reply, base: str) -> T:
+        try:
+            return call.read(reply.body)
+        except msgspec.DecodeError as error:
+            raise errors.from_bytes(reply.body, status=reply.status, url=base) from error
+
+    def _pause_s(self, retry: int, retry_after_s: float | None) -> float:
+        return (retry_after_s or 0.0) + pause_s(retry, fraction=self._clock.fraction())
+
+    def _verdict(self, call: Call[T], trouble: Trouble, *, doubt: bool) -> errors.TqError:
+        if not doubt or call.repeat is Repeat.READ or isinstance(trouble.error, errors.OutcomeUnknown):
+            return trouble.error
+        error = errors.OutcomeUnknown(
+            f"{call.method} {call.path} may or may not have been carried out: {trouble.error.detail}"
+        )
+        error.status = trouble.error.status
+        error.__cause__ = trouble.error
+        return error
+
+
+def _may_repeat(call: Call[T], trouble: Trouble) -> bool:
+    if call.repeat is Repeat.ONCE:
+        return trouble.refused or trouble.elsewhere
+    return trouble.repeatable
+
+
+def _read_problem(reply: Reply) -> Problem | None:
+    if not reply.headers.get("content-type", "").startswith(("application/problem+json", "application/json")):
+        return None
+    try:
+        return _problem.decode(reply.body)
+    except msgspec.DecodeError:
+        return None
+
+
+def _retry_after_s(reply: Reply) -> float | None:
+    """Only the form in seconds: a date would need the node's clock to agree with ours."""
+    text = reply.headers.get("retry-after", "").strip()
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 9 else None

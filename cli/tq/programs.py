@@ -1,0 +1,135 @@
+"""What takes more than one exchange: many tasks, long lists, waiting, the stream of events."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from tq import calls, errors, wire
+from tq.backoff import poll_s
+from tq.chunks import chunks
+from tq.clock import Clock
+from tq.config import Settings
+from tq.effects import Emit, Pause, Program
+from tq.exchange import Exchange
+from tq.ids import time_ordered_id
+from tq.stream import EventStream
+
+T = TypeVar("T")
+
+FINAL_STATES = frozenset(("succeeded", "dead", "cancelled"))
+PAGE_ROWS = 500
+# With payloads a row may hold megabytes.
+PAGE_ROWS_WITH_PAYLOAD = 50
+
+
+class Session:
+    """The programs that the blocking and the async client run.
+
+    Args:
+        settings: the nodes, and the token.
+        timeout_s: seconds for one exchange in all.
+        retries: how often to try an exchange again at most.
+        clock: time and chance.
+    """
+
+    def __init__(self, settings: Settings, *, timeout_s: float, retries: int, clock: Clock) -> None:
+        self._exchange = Exchange(settings, timeout_s=timeout_s, retries=retries, clock=clock)
+        self._clock = clock
+
+    @property
+    def urls(self) -> list[str]:
+        return list(self._exchange.targets.urls)
+
+    def exchange(self, call: calls.Call[T]) -> Program[T]:
+        return self._exchange.run(call)
+
+    def enqueue(self, task: wire.NewTask, *, key: str | None) -> Program[wire.Task]:
+        # Made once for the logical call: every attempt carries the same one.
+        return self._exchange.run(calls.enqueue(task, key=key or time_ordered_id(self._clock)))
+
+    def enqueue_many(self, tasks: Iterable[wire.NewTask], *, partial: bool) -> Program[list[wire.Enqueued]]:
+        results: list[wire.Enqueued] = []
+        for rows in chunks(_task_rows(tasks)):
+            call = calls.enqueue_rows(rows, partial=partial, key=time_ordered_id(self._clock))
+            try:
+                results.extend((yield from self._exchange.run(call)))
+            except errors.TqError as error:
+                error.enqueued = tuple(results)
+                error.field = _shifted(error.field, len(results))
+                raise
+        return results
+
+    def outcomes(self, outcomes: Iterable[wire.Outcome]) -> Program[list[wire.OutcomeAnswer]]:
+        answers: list[wire.OutcomeAnswer] = []
+        for rows in chunks(msgspec.json.encode(outcome) for outcome in outcomes):
+            answers.extend((yield from self._exchange.run(calls.outcome_rows(rows))))
+        return answers
+
+    def list_tasks(self, filters: Mapping[str, Any], *, limit: int | None) -> Program[None]:
+        """Emits tasks."""
+        size = PAGE_ROWS_WITH_PAYLOAD if filters.get("payload") else PAGE_ROWS
+        left, cursor = limit, None
+        while left is None or left > 0:
+            rows = size if left is None else min(size, left)
+            page = yield from self._exchange.run(calls.page(filters, limit=rows, cursor=cursor))
+            for task in page.tasks[:left]:
+                yield Emit(task)
+            left = None if left is None else left - len(page.tasks)
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def wait(self, ids: Iterable[str], *, timeout_s: float | None) -> Program[list[wire.Task]]:
+        # All are to be final, so it is enough to watch the first that is not: the others are looked at
+        # once each when their turn comes.
+        wanted = list(ids)
+        until = None if timeout_s is None else self._clock.monotonic() + timeout_s
+        tasks: list[wire.Task] = []
+        polls = 0
+        while len(tasks) < len(wanted):
+            task = yield from self._exchange.run(calls.get(wanted[len(tasks)]))
+            if task.state in FINAL_STATES:
+                tasks.append(task)
+                polls = 0
+                continue
+            polls += 1
+            pause = poll_s(polls, fraction=self._clock.fraction())
+            left = pause if until is None else until - self._clock.monotonic()
+            if left <= 0:
+                unfinished = yield from self._unfinished(wanted[len(tasks) :])
+                raise errors.WaitTimeout(unfinished, timeout_s=timeout_s or 0.0)
+            yield Pause(min(pause, left))
+        return tasks
+
+    def events(
+        self, *, last_event_id: str | None, queue: str | None, kind: str | None, ids: Iterable[str] | None
+    ) -> Program[None]:
+        """Emits events."""
+        path = calls.events_path(queue=queue, kind=kind, ids=ids)
+        return EventStream(self._exchange, self._clock).run(path, last_event_id=last_event_id)
+
+    def _unfinished(self, ids: list[str]) -> Program[list[str]]:
+        unfinished = []
+        for task_id in ids:
+            task = yield from self._exchange.run(calls.get(task_id))
+            if task.state not in FINAL_STATES:
+                unfinished.append(task_id)
+        return unfinished
+
+
+def _task_rows(tasks: Iterable[wire.NewTask]) -> Iterator[bytes]:
+    for task in tasks:
+        if not isinstance(task, wire.NewTask):
+            raise TypeError(f"tasks are made by tq.new_task(...); got {type(task).__name__}")
+        yield msgspec.json.encode(task)
+
+
+def _shifted(field: str | None, offset: int) -> str | None:
+    """``[3].priority`` of one request, as the position in the whole list."""
+    if field is None:
+        return None
+    return re.sub(r"\A\[(\d+)\]", lambda match: f"[{int(match[1]) + offset}]", field)
