@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
-from tqnode.errors import TqnodeError
+from tqnode.errors import NotFound, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.queue import claim as claims
 from tqnode.queue import listing, queues, workers
@@ -110,7 +110,7 @@ class Queue:
         Raises:
             IdempotencyMismatch: the key came with another body.
         """
-        return await self._store.write(lambda tx: self._enqueuer.partial(tx, specs, idempotency))
+        return await self._store.write(lambda tx: self._enqueuer.each(tx, specs, idempotency))
 
     async def get(self, task_id: str) -> Task:
         """The whole task.
@@ -120,7 +120,7 @@ class Queue:
         """
         return await self._store.read(lambda reader: read_task(reader, task_id))
 
-    async def list(self, filters: Filters, *, limit: int, cursor: str | None, bodies: bool) -> Page:
+    async def page(self, filters: Filters, *, limit: int, cursor: str | None, bodies: bool) -> Page:
         """The newest matching tasks below the cursor; ``bodies``: with payloads and results.
 
         Raises:
@@ -196,7 +196,7 @@ class Queue:
             lambda tx: self.keeper.heartbeat(tx, task_id, token, lease_ms=lease_ms, progress=progress)
         )
 
-    async def finish(self, finishes: Sequence[Finish]) -> "list[Finished | TqnodeError]":
+    async def finish(self, finishes: Sequence[Finish]) -> list[Finished | TqnodeError]:
         """Ends each attempt on its own, in order; in the place of one that can't be, why not."""
         return await self._store.write(lambda tx: self._finisher.finish_all(tx, finishes))
 
@@ -231,7 +231,7 @@ class Queue:
 
     # -- queues ----------------------------------------------------------------------------
 
-    async def queues(self) -> "list[QueueInfo]":
+    async def queues(self) -> list[QueueInfo]:
         """All queues."""
         return await self._store.read(lambda reader: queues.infos(reader, self._clock))
 
@@ -241,9 +241,9 @@ class Queue:
         Raises:
             NotFound: there is none of that name.
         """
-        found = await self._store.read(
-            lambda reader: (queues.require(reader, name), queues.infos(reader, self._clock, name))[1]
-        )
+        found = await self._store.read(lambda reader: queues.infos(reader, self._clock, name))
+        if not found:
+            raise NotFound("queue", name)
         return found[0]
 
     async def pause(self, name: str) -> QueueInfo:
@@ -291,7 +291,7 @@ class Queue:
 
     async def worker_heartbeat(
         self, worker_id: str, leases: Sequence[HeldLease]
-    ) -> "tuple[str, list[LeaseStatus]]":
+    ) -> tuple[str, list[LeaseStatus]]:
         """One sign of life for a worker and all its leases; answers what it is told, and each lease's fate.
 
         Raises:
@@ -301,7 +301,7 @@ class Queue:
             lambda tx: (workers.touch(tx, worker_id), self.keeper.heartbeat_all(tx, leases))
         )
 
-    async def workers(self) -> "list[WorkerRow]":
+    async def workers(self) -> list[WorkerRow]:
         """The registered workers."""
         return await self._store.read(workers.workers)
 
@@ -337,7 +337,7 @@ class Queue:
 
 
 _S = TaskState
-_OPERATION = {
+_OPERATION: dict[tuple[TaskState | None, TaskState | None], str] = {
     (None, _S.READY): "enqueued",
     (None, _S.SCHEDULED): "enqueued",
     (None, _S.BLOCKED): "enqueued",

@@ -1,6 +1,7 @@
 """Makes tasks: all of a request or none."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -58,7 +59,7 @@ class Enqueuer:
         _remember(tx, idempotency, msgspec.json.encode(answer))
         return answer
 
-    def partial(
+    def each(
         self, tx: Tx, specs: Sequence[TaskSpec], idempotency: Idempotency | None
     ) -> list[Enqueued | TqnodeError]:
         """Enqueues each task on its own; in the place of one that can't be, why not.
@@ -73,7 +74,7 @@ class Enqueuer:
         answers: list[Enqueued | TqnodeError] = []
         for spec, before in zip(specs, earlier, strict=True):
             try:
-                answers += [before] if before is not None else self.enqueue(tx, [spec])
+                answers.append(before or tx.atomically(partial(self._enqueue_one, tx, spec)))
             except TqnodeError as error:
                 answers.append(error)
         made = [answer if isinstance(answer, Enqueued) else None for answer in answers]
@@ -105,6 +106,9 @@ class Enqueuer:
             answers.append(self._prepare(tx, spec, nonce, tasks, bodies))
         self._insert(tx, tasks, bodies)
         return answers
+
+    def _enqueue_one(self, tx: Tx, spec: TaskSpec) -> Enqueued:
+        return self.enqueue(tx, [spec])[0]
 
     def _prepare(self, tx: Tx, spec: TaskSpec, nonce: int, tasks: list[Row], bodies: list[Row]) -> Enqueued:
         seq = tx.take_seq()

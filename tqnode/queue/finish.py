@@ -65,6 +65,8 @@ class Finisher:
         where = place(asked.id)
         fence = token.read(asked.token, task=asked.id)
         if isinstance(asked, Complete):
+            if asked.then:
+                return tx.atomically(lambda: self._complete(tx, asked, where, fence))
             return self._complete(tx, asked, where, fence)
         found = self._hold(tx, asked.id, where, fence)
         if found is None:

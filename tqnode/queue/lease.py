@@ -91,13 +91,13 @@ class Keeper:
                 answers.append(LeaseStatus(held.id, status, lease.lease_expires_at_ms))
         return answers
 
-    def reclaim(self, tx: Tx, *, resumed_at_ms: int, limit: int) -> int:
+    def reclaim(self, tx: Tx, limit: int, *, resumed_at_ms: int) -> int:
         """Takes tasks from workers whose lease ran out.
 
         Args:
+            limit: how many at most.
             resumed_at_ms: since when heartbeats can reach the node; every lease has had its full time
                 after that.
-            limit: how many at most.
 
         Returns:
             How many were taken.

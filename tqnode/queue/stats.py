@@ -32,7 +32,7 @@ def stats(reader: Reader, clock: Clock, since_start: dict[str, int]) -> Stats:
     return Stats(
         totals=totals,
         queues=queues,
-        workers={state: count for state, count in reader.all(_COUNT_WORKERS)},
+        workers=dict(reader.all(_COUNT_WORKERS)),
         since_start=since_start,
         database={"file": pages * page_size, "free": free * page_size},
     )

@@ -14,7 +14,6 @@ _READ = statement("read_workers")
 _TOUCH = statement("touch_worker")
 _STEER = statement("steer_worker")
 _DELETE = statement("delete_worker")
-_DELETE_SILENT = statement("delete_silent_workers")
 
 
 class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,8 +119,3 @@ def forget(tx: Tx, worker_id: str) -> None:
     """
     if not tx.run(_DELETE, {"id": worker_id}):
         raise NotFound("worker", worker_id)
-
-
-def drop_silent(tx: Tx, *, silent_ms: int) -> int:
-    """Takes out the workers that were silent for ``silent_ms``; how many."""
-    return tx.run(_DELETE_SILENT, {"before_ms": tx.now_ms - silent_ms})

@@ -30,6 +30,15 @@ RELEASE operation
 -- name: rollback_savepoint
 ROLLBACK TO operation
 
+-- name: savepoint_part
+SAVEPOINT part
+
+-- name: release_part
+RELEASE part
+
+-- name: rollback_part
+ROLLBACK TO part
+
 -- name: read_schema_version
 PRAGMA user_version
 

@@ -171,14 +171,14 @@ ORDER BY lease_expires_at_ms LIMIT :limit
 UPDATE task SET lease_expires_at_ms = lease_expires_at_ms + :by_ms WHERE state = 'running'
 
 -- name: find_due
-SELECT seq, id, queue, kind, priority, attempt, unique_key FROM task
+SELECT seq, id, queue, kind, priority, attempt FROM task
 WHERE state = 'scheduled' AND run_at_ms <= :now_ms ORDER BY run_at_ms LIMIT :limit
 
 -- name: make_ready
 UPDATE task SET state = 'ready' WHERE seq = :seq
 
 -- name: find_outdated
-SELECT seq, id, queue, kind, state, priority, run_at_ms, attempt FROM task
+SELECT seq, id, queue, kind, state, priority, run_at_ms, attempt, receipt FROM task
 WHERE expires_at_ms IS NOT NULL AND state IN ('blocked', 'scheduled', 'ready') AND expires_at_ms <= :now_ms
 ORDER BY expires_at_ms LIMIT :limit
 
@@ -200,6 +200,3 @@ WHERE expires_at_ms IS NOT NULL AND state IN ('blocked', 'scheduled', 'ready')
 -- name: delete_old_idempotency
 DELETE FROM idempotency WHERE key IN (
     SELECT key FROM idempotency WHERE created_at_ms < :before_ms ORDER BY created_at_ms LIMIT :limit)
-
--- name: give_back_pages
-PRAGMA incremental_vacuum(64)

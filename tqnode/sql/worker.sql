@@ -24,7 +24,7 @@ UPDATE worker SET state = :state WHERE id = :id
 DELETE FROM worker WHERE id = :id
 
 -- name: delete_silent_workers
-DELETE FROM worker WHERE heartbeat_at_ms < :before_ms
+DELETE FROM worker WHERE id IN (SELECT id FROM worker WHERE heartbeat_at_ms < :before_ms LIMIT :limit)
 
 -- name: count_workers
 SELECT state, count(*) FROM worker GROUP BY state

@@ -1,17 +1,23 @@
 """One operation's view of the transaction it runs in."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import apsw
 import msgspec
 
+from tqnode.errors import TqnodeError
 from tqnode.sql import statement
 from tqnode.task import WAITING, TaskState
 
 Params = Mapping[str, Any]
 Row = tuple[Any, ...]
 
+T = TypeVar("T")
+
+_SAVEPOINT = statement("savepoint_part")
+_ROLLBACK_SAVEPOINT = statement("rollback_part")
+_RELEASE = statement("release_part")
 _CHANGE_TALLY = statement("change_tally")
 _START_TALLY = statement("start_tally")
 
@@ -94,6 +100,24 @@ class Tx:
     def many(self, sql: str, rows: Iterable[Row]) -> None:
         """Runs a statement once for each row of positional parameters."""
         self._connection.executemany(sql, rows)
+
+    def atomically(self, operation: Callable[[], T]) -> T:
+        """Runs a part of an operation that, should it raise, leaves nothing behind."""
+        mark = self.effects.mark()
+        self._connection.execute(_SAVEPOINT)
+        try:
+            return operation()
+        except TqnodeError:
+            self._connection.execute(_ROLLBACK_SAVEPOINT)
+            self.effects.cut(mark)
+            raise
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute(_RELEASE)
+
+    def give_back_pages(self, pages: int) -> None:
+        """Shortens the file by up to ``pages`` free pages."""
+        self._connection.pragma("incremental_vacuum", pages)
 
     def take_seq(self) -> int:
         """A row number that was never used."""

@@ -1,0 +1,169 @@
+"""What time alone does to tasks: leases run out, delays end, tasks expire, old rows go.
+
+Each piece of work is one background operation of the writer, bounded so that it holds the writer for
+at most :data:`SLICE_S`; the sweeper sleeps until the next thing is due.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from tqnode.clock import Clock
+from tqnode.config import Config
+from tqnode.errors import Busy
+from tqnode.queue import Queue
+from tqnode.store import Effects, Store, Tx
+from tqnode.sweeps import (
+    delete_old_idempotency,
+    delete_outdated,
+    drop_silent_workers,
+    give_back_pages,
+    make_due_ready,
+    next_moment_ms,
+    remove_kept_too_long,
+)
+from tqnode.task import TaskState
+
+logger = logging.getLogger(__name__)
+
+SLICE_S = 0.015
+"""How long one slice may hold the writer; the promise to others is 20 ms."""
+SLICE_MIN, SLICE_MAX = 8, 2_000
+TICK_S = 1.0
+"""Longest sleep: what no event announces is looked after this often."""
+STALL_S = 2.0
+"""A tick this late means the node stood still, and that heartbeats could not reach it."""
+STEP_MS = 1_000
+"""A wall clock this far from where the monotonic one expects it was stepped."""
+
+Slice = Callable[[Tx, int], int]
+
+
+class Sliced:
+    """One kind of work, whose slices are made as large as the time for them allows.
+
+    Args:
+        work: does up to the given number of pieces; answers how many it did.
+    """
+
+    def __init__(self, work: Slice) -> None:
+        self.work = work
+        self.limit = 64
+
+    def adapt(self, took_s: float) -> None:
+        """Sizes the next slice after one that took ``took_s``."""
+        if took_s > SLICE_S:
+            self.limit = max(SLICE_MIN, self.limit // 2)
+        elif took_s < SLICE_S / 3:
+            self.limit = min(SLICE_MAX, self.limit * 2)
+
+
+class Sweeper:
+    """Runs the sweeps for as long as the node runs.
+
+    Args:
+        store: where the tasks are.
+        queue: its operations.
+        clock: the node's clock.
+        config: how long things are kept.
+    """
+
+    def __init__(self, store: Store, queue: Queue, *, clock: Clock, config: Config) -> None:
+        self._store = store
+        self._queue = queue
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._next_ms = 0
+        self._resumed_at_ms = clock.now_ms()
+        self._seen = (clock.now_ms(), clock.monotonic())
+        self._slices = [Sliced(work) for work in self._kinds_of_work(config)]
+        store.listen(self._notice)
+
+    def _kinds_of_work(self, config: Config) -> list[Slice]:
+        keeper = self._queue.keeper
+        kept_s = {
+            TaskState.SUCCEEDED: config.keep_succeeded_s,
+            TaskState.CANCELLED: config.keep_cancelled_s,
+            TaskState.DEAD: config.keep_dead_s,
+        }
+        silent_ms = round(config.worker_silent_s * 1000)
+        idempotency_ms = round(config.idempotency_s * 1000)
+        work: list[Slice] = [
+            lambda tx, limit: keeper.reclaim(tx, limit, resumed_at_ms=self._resumed_at_ms),
+            make_due_ready,
+            partial(delete_outdated, movement=self._queue.movement),
+            partial(drop_silent_workers, silent_ms=silent_ms),
+            partial(delete_old_idempotency, age_ms=idempotency_ms),
+        ]
+        for state, age_s in kept_s.items():
+            if age_s >= 0:
+                work.append(partial(remove_kept_too_long, state=state, age_ms=age_s * 1000))
+        work.append(give_back_pages)
+        return work
+
+    async def run(self) -> None:
+        """Sweeps until cancelled."""
+        while True:
+            try:
+                await self.sweep()
+            except Busy as error:
+                logger.warning("the sweep waits: %s", error.detail)
+                await self._clock.sleep(error.retry_after_s)
+            await self._sleep()
+
+    async def sweep(self) -> None:
+        """Does all that is due now, slice by slice, and notes when to look again."""
+        await self._mind_the_clock()
+        for sliced in self._slices:
+            while await self._one_slice(sliced):
+                pass
+        self._next_ms = await self._store.read(next_moment_ms)
+
+    async def _one_slice(self, sliced: Sliced) -> bool:
+        """Whether there may be more of it."""
+        limit = sliced.limit
+        took_s = 0.0
+
+        def operation(tx: Tx) -> int:
+            nonlocal took_s
+            began = self._clock.monotonic()
+            done = sliced.work(tx, limit)
+            took_s = self._clock.monotonic() - began
+            return done
+
+        done = await self._store.write(operation, background=True)
+        sliced.adapt(took_s)
+        return done >= limit
+
+    async def _mind_the_clock(self) -> None:
+        """Gives leases their time back when the node stood still, and shifts them when the clock stepped."""
+        wall_ms, monotonic = self._clock.now_ms(), self._clock.monotonic()
+        seen_ms, seen_monotonic = self._seen
+        self._seen = (wall_ms, monotonic)
+        passed_s = monotonic - seen_monotonic
+        stepped_ms = wall_ms - seen_ms - round(passed_s * 1000)
+        if abs(stepped_ms) >= STEP_MS:
+            logger.warning("the wall clock stepped by %d ms: leases move with it", stepped_ms)
+            self._resumed_at_ms += stepped_ms
+            await self._store.write(
+                lambda tx: self._queue.keeper.shift(tx, by_ms=stepped_ms), background=True
+            )
+        if passed_s > TICK_S + STALL_S:
+            logger.warning("the node stood still for %.1f s: leases get their time again", passed_s)
+            self._resumed_at_ms = wall_ms
+
+    def _notice(self, effects: Effects) -> None:
+        if effects.due_ms and min(effects.due_ms) < self._next_ms:
+            self._wake.set()
+
+    async def _sleep(self) -> None:
+        wait_s = min(TICK_S, max(0.0, (self._next_ms - self._clock.now_ms()) / 1000))
+        waking = asyncio.create_task(self._wake.wait())
+        sleeping = asyncio.create_task(self._clock.sleep(wait_s))
+        try:
+            await asyncio.wait({waking, sleeping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waking.cancel()
+            sleeping.cancel()
+        self._wake.clear()
