@@ -21,6 +21,7 @@ from tq.values import encode_unless_unset
 T = TypeVar("T")
 
 ERROR_TRACE_CHARS_MAX = 20_000
+IDEMPOTENCY_KEY_CHARS_MAX = 200
 
 
 class Repeat(Enum):
@@ -112,6 +113,11 @@ def new_task(kind: str, payload: Any = UNSET, **options: Any) -> wire.NewTask:
 
 
 def enqueue(task: wire.NewTask, *, key: str) -> Call[wire.Task]:
+    if (
+        not (1 <= len(key) <= IDEMPOTENCY_KEY_CHARS_MAX and key.isascii() and key.isprintable())
+        or key != key.strip()
+    ):
+        raise ValueError("idempotency_key is to be 1 to 200 printable ASCII characters, no space at its ends")
     return _write("/v1/tasks", task, wire.Task, idempotency_key=key)
 
 
@@ -263,6 +269,20 @@ def purge(name: str, states: Sequence[Any] | None) -> Call[int]:
 
 def stats() -> Call[wire.Stats]:
     return _read("/v1/stats", wire.Stats)
+
+
+def events_headers(last_event_id: str | None) -> dict[str, str]:
+    """The headers that ask for a stream, after ``last_event_id`` if given.
+
+    Raises:
+        ValueError: it is not an id that a node gave.
+    """
+    headers = {"accept": "text/event-stream", "cache-control": "no-store"}
+    if last_event_id is not None:
+        if not (last_event_id and last_event_id.isascii() and last_event_id.isprintable()):
+            raise ValueError(f"last_event_id {last_event_id!r} is not one that a node gave")
+        headers["last-event-id"] = last_event_id
+    return headers
 
 
 def events_path(*, queue: str | None, kind: str | None, ids: Iterable[str] | None) -> str:

@@ -113,6 +113,20 @@ class Client:
         """
         return self._run(self._session.enqueue_many(tasks, partial=partial))
 
+    def enqueue_rows(
+        self, rows: Sequence[bytes], *, idempotency_key: str
+    ) -> builtins.list[wire.Enqueued]:
+        """Enqueues tasks that are JSON already, all or none of them, in one request.
+
+        Args:
+            rows: each a task as ``POST /v1/tasks`` takes it; sent byte for byte.
+            idempotency_key: by which the node knows the request again.
+
+        Returns:
+            One result for each task, in order.
+        """
+        return self._call(calls.enqueue_rows(rows, partial=False, key=idempotency_key))
+
     def get(self, task_id: str) -> wire.Task:
         """The task with its payload, result and progress."""
         return self._call(calls.get(task_id))

@@ -1,6 +1,5 @@
 """Time and chance as the SDK knows them: the only module of it that reads either."""
 
-import asyncio
 import random
 import time
 from typing import Protocol
@@ -56,4 +55,6 @@ class SystemClock:
         time.sleep(seconds)
 
     async def sleep(self, seconds: float) -> None:
+        import asyncio  # who awaits this has it already; the blocking client need not spend 45 ms on it
+
         await asyncio.sleep(seconds)

@@ -9,22 +9,23 @@
     ├── WaitTimeout              tasks were not final in time: ``unfinished``
     └── ApiError                 the node refused; also any code this version does not know
         ├── BadRequest
-        │   ├── InvalidJson      TooDeep, NumberOutOfRange, DuplicateKey, InvalidText
-        │   ├── InvalidField     UnknownField, MissingField
+        │   ├── InvalidJson
+        │   ├── InvalidField     one field is wrong: ``field`` and ``limit`` say which and how
+        │   │   ├── UnknownField, MissingField, DuplicateKey, NumberOutOfRange, InvalidText
+        │   │   └── TooDeep, TooManyValues, BatchTooLarge
         │   ├── InvalidCursor
-        │   ├── BodyTooLarge
-        │   ├── UnsupportedMediaType
-        │   ├── MethodNotAllowed
-        │   └── RequestTimeout
+        │   ├── BodyTooLarge, HeadersTooLarge
+        │   ├── UnsupportedMediaType, MethodNotAllowed, InvalidHttp
+        │   └── RequestTimeout   the body did not arrive in time
         ├── Unauthorized, Forbidden
-        ├── NotFound             TaskNotFound, WorkerNotFound, QueueNotFound, RouteNotFound
+        ├── NotFound             TaskNotFound, WorkerNotFound, QueueNotFound, PageNotFound, RouteNotFound
         ├── Conflict
         │   ├── LeaseLost        the token is not the task's current one
         │   ├── UniqueConflict   another task holds the key: ``task``
         │   ├── WrongState
         │   └── IdempotencyMismatch
         ├── Busy                 come again: ``retry_after_s``
-        │   ├── QueueFull, Overloaded, Draining, DiskFull, NoLeader
+        │   └── QueueFull, Overloaded, Draining, DiskFull, NoLeader
         └── ServerError          the node failed: quote ``request_id``
 """
 
@@ -141,22 +142,6 @@ class InvalidJson(BadRequest):
     """The body is not JSON the node takes."""
 
 
-class TooDeep(InvalidJson):
-    """The body is nested deeper than the node's ``json_depth_max``."""
-
-
-class NumberOutOfRange(InvalidJson):
-    """An integer outside 64 bits, or a float that overflows."""
-
-
-class DuplicateKey(InvalidJson):
-    """An object names the same key twice."""
-
-
-class InvalidText(InvalidJson):
-    """A string holds a lone surrogate or U+0000."""
-
-
 class InvalidField(BadRequest):
     """One field is wrong: ``field`` and ``limit`` say which and how."""
 
@@ -169,12 +154,44 @@ class MissingField(InvalidField):
     """A field that must be there is absent."""
 
 
+class TooDeep(InvalidField):
+    """The body is nested deeper than the node's ``json_depth_max``."""
+
+
+class NumberOutOfRange(InvalidField):
+    """An integer outside 64 bits, or a float that overflows."""
+
+
+class DuplicateKey(InvalidField):
+    """An object names the same key twice."""
+
+
+class InvalidText(InvalidField):
+    """A string holds a lone surrogate or U+0000."""
+
+
+class BatchTooLarge(InvalidField):
+    """The request brings more tasks or outcomes than ``limit``."""
+
+
+class TooManyValues(InvalidField):
+    """The body holds more JSON values than ``limit``."""
+
+
 class InvalidCursor(BadRequest):
     """The cursor did not come from this kind of list."""
 
 
 class BodyTooLarge(BadRequest):
     """The body exceeds the node's ``body_bytes_max``."""
+
+
+class HeadersTooLarge(BadRequest):
+    """The path and headers have too many bytes."""
+
+
+class InvalidHttp(BadRequest):
+    """What came is not HTTP."""
 
 
 class UnsupportedMediaType(BadRequest):
@@ -211,6 +228,10 @@ class WorkerNotFound(NotFound):
 
 class QueueNotFound(NotFound):
     """No such queue."""
+
+
+class PageNotFound(NotFound):
+    """No such page of documentation."""
 
 
 class RouteNotFound(NotFound):
@@ -275,8 +296,12 @@ CODES: dict[str, type[TqError]] = {
     "invalid_field": InvalidField,
     "unknown_field": UnknownField,
     "missing_field": MissingField,
+    "batch_too_large": BatchTooLarge,
+    "too_many_values": TooManyValues,
     "invalid_cursor": InvalidCursor,
     "body_too_large": BodyTooLarge,
+    "headers_too_large": HeadersTooLarge,
+    "invalid_http": InvalidHttp,
     "unsupported_media_type": UnsupportedMediaType,
     "method_not_allowed": MethodNotAllowed,
     "request_timeout": RequestTimeout,
@@ -286,6 +311,7 @@ CODES: dict[str, type[TqError]] = {
     "task_not_found": TaskNotFound,
     "worker_not_found": WorkerNotFound,
     "queue_not_found": QueueNotFound,
+    "page_not_found": PageNotFound,
     "route_not_found": RouteNotFound,
     "conflict": Conflict,
     "lease_lost": LeaseLost,

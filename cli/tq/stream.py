@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tq import errors
+from tq import calls, errors
 from tq.backoff import pause_s
 from tq.clock import Clock
 from tq.effects import Emit, Lost, Open, Pause, Program, Receive, Reply
@@ -71,9 +71,7 @@ class EventStream:
                 yield Emit(event)
 
     def _open(self, path: str, last_id: str | None) -> Program[tuple[Reply | Lost, str]]:
-        headers = {"accept": "text/event-stream", "cache-control": "no-store"}
-        if last_id is not None:
-            headers["last-event-id"] = last_id
+        headers = calls.events_headers(last_id)
         until = self._exchange.until()
         return self._exchange.attempt(Open, path, method="GET", headers=headers, body=None, until=until)
 
