@@ -113,9 +113,7 @@ class Client:
         """
         return self._run(self._session.enqueue_many(tasks, partial=partial))
 
-    def enqueue_rows(
-        self, rows: Sequence[bytes], *, idempotency_key: str
-    ) -> builtins.list[wire.Enqueued]:
+    def enqueue_rows(self, rows: Sequence[bytes], *, idempotency_key: str) -> builtins.list[wire.Enqueued]:
         """Enqueues tasks that are JSON already, all or none of them, in one request.
 
         Args:

@@ -1,0 +1,128 @@
+"""One task, shown in full to a person."""
+
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from tq.output import COLOURS, age, coloured, parse_stamp, pretty, safe, span
+
+if TYPE_CHECKING:
+    from tq.wire import RetryPolicy, Task, TaskError
+
+LABEL_CHARS = 12
+TRACE_LINES_MAX = 30
+
+
+def write_task(task: "Task") -> None:
+    """Writes all that is known of ``task``, one fact a line, and an empty line after it."""
+    from tq.commands.values import now
+
+    at = now()
+    for label, text in _facts(task, at):
+        lines = safe(text).split("\n")
+        _write(label, lines[0], style=COLOURS.get(task.state) if label == "state" else None)
+        for line in lines[1:]:
+            _write("", line)
+    click.echo()
+
+
+def _write(label: str, text: str, *, style: str | None = None) -> None:
+    if coloured(sys.stdout):
+        label_out = click.style(f"{label:<{LABEL_CHARS}}", dim=True)
+        *weight, colour = (style or "").split()
+        text = click.style(text, fg=colour, bold="bold" in weight) if style else text
+    else:
+        label_out = f"{label:<{LABEL_CHARS}}"
+    click.echo(f"{label_out}{text}".rstrip())
+
+
+def _facts(task: "Task", at: datetime) -> Iterator[tuple[str, str]]:
+    yield "id", task.id
+    yield "state", task.state + (f" ({task.reason})" if task.reason else "")
+    yield "queue", task.queue
+    yield "kind", task.kind
+    yield "priority", str(task.priority)
+    yield from _moments(task, at)
+    crashes = f", {task.crashes} ended by a lost worker" if task.crashes else ""
+    yield "attempt", f"{task.attempt} of {task.max_attempts}{crashes}"
+    yield from _running(task, at)
+    yield from _options(task)
+    for name in ("payload", "meta", "progress", "result"):
+        text = pretty(getattr(task, name))
+        if text:
+            yield name, text
+    if task.attempted_by:
+        yield "tried by", ", ".join(task.attempted_by)
+    for error in task.errors:
+        yield "error", _error(error, at)
+
+
+def _moments(task: "Task", at: datetime) -> Iterator[tuple[str, str]]:
+    stamps = {
+        "created": task.created_at,
+        "runs at" if task.state == "scheduled" else "due": task.run_at,
+        "started": task.started_at,
+        "finished": task.finished_at,
+        "expires": task.expires_at,
+    }
+    for label, stamp in stamps.items():
+        if stamp is not None:
+            yield label, f"{stamp}  ({_when(stamp, at)})"
+    if task.started_at is not None and task.finished_at is not None:
+        took = parse_stamp(task.finished_at) - parse_stamp(task.started_at)
+        yield "took", span(took.total_seconds())
+
+
+def _when(stamp: str, at: datetime) -> str:
+    told = age(stamp, now=at)
+    return told if told.startswith("in ") else f"{told} ago"
+
+
+def _running(task: "Task", at: datetime) -> Iterator[tuple[str, str]]:
+    if task.worker is not None:
+        yield "worker", task.worker
+    lease = span(task.lease_s)
+    if task.lease_expires_at is not None:
+        lease += f", runs out {_when(task.lease_expires_at, at)}"
+    yield "lease", lease
+    if task.cancel_requested_at is not None and task.state == "running":
+        yield "cancel", f"asked {_when(task.cancel_requested_at, at)}, its worker is told to stop"
+
+
+def _options(task: "Task") -> Iterator[tuple[str, str]]:
+    if task.timeout_s is not None:
+        yield "timeout", span(task.timeout_s)
+    if task.retry is not None:
+        yield "retry", _policy(task.retry)
+    if task.unique_key is not None:
+        yield "unique key", task.unique_key
+    if task.tags:
+        yield "tags", ", ".join(task.tags)
+
+
+def _policy(policy: "RetryPolicy") -> str:
+    from tq import wire
+
+    match policy:
+        case wire.Exponential():
+            growth = f"{span(policy.base_s)} x{policy.factor:g} each time"
+            told = f"exponential: {growth}, at most {span(policy.max_s)}"
+        case wire.Linear():
+            told = f"linear: {span(policy.base_s)} more each time, at most {span(policy.max_s)}"
+        case wire.Fixed():
+            told = f"fixed: {span(policy.delay_s)}"
+        case wire.Listed():
+            told = "list: " + ", ".join(span(delay) for delay in policy.delays_s)
+    return told + (f", give or take {policy.jitter:.0%}" if policy.jitter else "")
+
+
+def _error(error: "TaskError", at: datetime) -> str:
+    head = f"attempt {error.attempt}, {_when(error.at, at)}: {error.type}: {error.message}".rstrip(": ")
+    trace = error.trace.rstrip("\n").split("\n") if error.trace else []
+    if len(trace) > TRACE_LINES_MAX:
+        left_out = len(trace) - TRACE_LINES_MAX
+        trace = [f"({left_out} lines left out; --json has them)", *trace[-TRACE_LINES_MAX:]]
+    return "\n".join([head, *(f"  {line}" for line in trace)])

@@ -1,0 +1,149 @@
+"""``tq enqueue``."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tq.commands.base import ExitCode, command, complete_queues, connect, json_option, note
+from tq.commands.values import RETRY_FORMS, STATES, Duration, Moment, Retry, now, parse_meta, read_json
+
+if TYPE_CHECKING:
+    from tq.client import Client
+
+# What is passed on to the client under the same name.
+_SAME = ("queue", "priority", "delay_s", "run_at", "max_attempts", "lease_s", "timeout_s")
+
+
+@command(
+    "enqueue",
+    examples=(
+        """tq enqueue resize '{"file": "a.png", "width": 800}' --queue images --priority 200""",
+        "tq enqueue report @may.json --run-at '2026-06-01 06:00' --retry exponential:60,2,6h",
+        "jq -c .order order.json | tq enqueue ship - --unique-key order-4711 --wait",
+    ),
+)
+@click.argument("kind")
+@click.argument("payload", metavar="[JSON | @FILE | -]", required=False)
+@click.option("--queue", "-q", shell_complete=complete_queues, help="The queue (default: default).")
+@click.option("--priority", "-p", type=click.IntRange(0, 255), help="0 to 255, higher first (default: 128).")
+@click.option("--delay", "delay_s", type=Duration(), help="Not before this long from now: 90s, 5m, 1h30m.")
+@click.option("--run-at", type=Moment(), help="Not before this time; local unless it has an offset.")
+@click.option("--max-attempts", type=click.IntRange(1, 1000), help="How often it is tried (default: 10).")
+@click.option("--retry", type=Retry(), help=f"Waits between attempts: {RETRY_FORMS}.")
+@click.option("--lease", "lease_s", type=Duration(), help="How long a worker may be silent (default: 30s).")
+@click.option("--timeout", "timeout_s", type=Duration(), help="How long one attempt may take.")
+@click.option("--expires-at", type=Moment(), help="Cancelled if it has not begun by then.")
+@click.option("--expires-in", type=Duration(), help="The same, from now.")
+@click.option("--tag", "-t", "tags", multiple=True, help="A tag; may be repeated.")
+@click.option("--meta", "-m", multiple=True, help="KEY=VALUE, may be repeated; or one JSON object.")
+@click.option("--unique-key", help="At most one task of this kind with this key at a time.")
+@click.option(
+    "--on-conflict",
+    type=click.Choice(("skip", "replace", "reject")),
+    help="When there is one: keep it, give it the new content, or fail (default: skip).",
+)
+@click.option(
+    "--unique-state",
+    "unique_states",
+    multiple=True,
+    type=click.Choice(STATES),
+    help="A state in which the key counts; may be repeated (default: those before the end).",
+)
+@click.option("--idempotency-key", help="The node makes the task once however often this key comes.")
+@click.option("--wait", is_flag=True, help="Wait until it has ended; exits as tq wait does.")
+@click.option("--wait-timeout", type=Duration(), help="Give up waiting after this long.")
+@json_option("the task as JSON")
+def enqueue(kind: str, payload: str | None, wait: bool, as_json: bool, **options: Any) -> int:
+    """Enqueue one task.
+
+    The payload is JSON: the argument itself, the contents of a file after "@", or standard input for
+    "-". It is stored byte for byte. Prints the task's id.
+    """
+    _check(wait, options)
+    fields = _fields(payload, options)
+    from tq.output import write_json
+
+    with connect() as client:
+        task = client.enqueue(kind, **fields)
+        if task.duplicate:
+            note(f"not enqueued: task {task.id} ({task.state}) holds the key")
+        if wait:
+            return _wait(client, task.id, options["wait_timeout"], as_json=as_json)
+    if as_json:
+        write_json(task)
+    else:
+        click.echo(task.id)
+    return ExitCode.OK
+
+
+def _check(wait: bool, options: dict[str, Any]) -> None:
+    both = (
+        ("delay_s", "--delay", "run_at", "--run-at"),
+        ("expires_at", "--expires-at", "expires_in", "--expires-in"),
+    )
+    for one, one_name, other, other_name in both:
+        if options[one] is not None and options[other] is not None:
+            raise click.UsageError(f"{one_name} and {other_name} exclude each other")
+    if options["unique_key"] is None and (options["on_conflict"] or options["unique_states"]):
+        raise click.UsageError("--on-conflict and --unique-state need --unique-key")
+    if options["wait_timeout"] is not None and not wait:
+        raise click.UsageError("--wait-timeout needs --wait")
+
+
+def _fields(payload: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    import msgspec
+
+    fields = {name: options[name] for name in (*_SAME, "idempotency_key") if options[name] is not None}
+    try:
+        raw = read_json(payload)
+        meta = parse_meta(options["meta"])
+        if options["retry"] is not None:
+            fields["retry"] = _policy(options["retry"])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    if raw is not None:
+        fields["payload"] = msgspec.Raw(raw)
+    if meta is not None:
+        fields["meta"] = msgspec.Raw(meta)
+    if options["tags"]:
+        fields["tags"] = list(options["tags"])
+    expires_at = _expiry(options["expires_at"], options["expires_in"])
+    if expires_at is not None:
+        fields["expires_at"] = expires_at
+    if options["unique_key"] is not None:
+        fields["unique"] = _unique(options)
+    return fields
+
+
+def _expiry(at: datetime | None, in_s: float | None) -> datetime | None:
+    return at if in_s is None else now() + timedelta(seconds=in_s)
+
+
+def _policy(fields: dict[str, Any]) -> Any:
+    import msgspec
+
+    from tq.wire import RetryPolicy
+
+    try:
+        return msgspec.convert(fields, RetryPolicy)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"--retry: {error}") from None
+
+
+def _unique(options: dict[str, Any]) -> Any:
+    from tq.wire import Unique
+
+    given: dict[str, Any] = {"key": options["unique_key"]}
+    if options["on_conflict"]:
+        given["on_conflict"] = options["on_conflict"]
+    if options["unique_states"]:
+        given["states"] = list(options["unique_states"])
+    return Unique(**given)
+
+
+def _wait(client: "Client", task_id: str, timeout_s: float | None, *, as_json: bool) -> int:
+    from tq.commands.wait import wait_for
+
+    note(f"enqueued {task_id}")
+    return wait_for(client, [task_id], timeout_s=timeout_s, as_json=as_json)

@@ -1,0 +1,154 @@
+"""``tq list``."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tq.commands.base import command, connect, json_option, note
+from tq.commands.filters import filter_options, given
+
+if TYPE_CHECKING:
+    from tq.client import Client
+    from tq.wire import Task
+
+LIMIT_DEFAULT = 50
+# Tables are laid out this many rows at a time, so that a long list comes as a stream.
+ROWS_AT_ONCE = 500
+# With payloads a page can be large: one of 1 MiB each at this size still fits in memory easily.
+PAGE_WITH_PAYLOADS = 50
+
+
+@command(
+    "list",
+    examples=(
+        "tq list --queue images --state ready --state running",
+        "tq list --state dead --finished-after 1d --json --payload --limit 0 > dead.ndjson",
+        "tq list --state dead --kind resize --ids --limit 0 | tq retry -",
+    ),
+)
+@filter_options
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(min=0),
+    default=LIMIT_DEFAULT,
+    show_default=True,
+    help="At most this many; 0 for all.",
+)
+@click.option("--payload", is_flag=True, help="Payloads and results too.")
+@click.option("--ids", "ids_only", is_flag=True, help="Print nothing but ids.")
+@json_option()
+def list_tasks(limit: int, payload: bool, ids_only: bool, as_json: bool, **filters: Any) -> None:
+    """List tasks, newest first."""
+    from tq.output import write_json
+
+    with connect() as client:
+        tasks = each_task(client, given(filters), payload=payload)
+        # One more than asked for tells whether there is more.
+        rows = itertools.islice(tasks, limit + 1) if limit else tasks
+        shown = Limited(rows, limit)
+        if ids_only:
+            for task in shown:
+                click.echo(task.id)
+        elif as_json:
+            for task in shown:
+                write_json(task)
+        else:
+            _write_tables(shown, payload=payload)
+    if not as_json and not ids_only:
+        if shown.count == 0:
+            note("no such tasks")
+        elif shown.more:
+            note(f"the newest {limit}; there are more: --limit 0 shows all")
+
+
+class Limited:
+    """An iterable of at most ``limit`` items that knows afterwards whether there were more.
+
+    Args:
+        items: where they come from.
+        limit: how many at most; 0 for no limit.
+    """
+
+    def __init__(self, items: "Iterable[Task]", limit: int) -> None:
+        self._items = items
+        self._limit = limit
+        self.count = 0
+        self.more = False
+
+    def __iter__(self) -> "Iterator[Task]":
+        for item in self._items:
+            if self._limit and self.count >= self._limit:
+                self.more = True
+                return
+            self.count += 1
+            yield item
+
+
+def each_task(client: "Client", filters: dict[str, Any], *, payload: bool) -> "Iterator[Task]":
+    """All tasks that match, page by page, newest first."""
+    cursor: str | None = None
+    while True:
+        options: dict[str, Any] = {"cursor": cursor} if cursor else {}
+        if payload:
+            options |= {"payload": True, "limit": PAGE_WITH_PAYLOADS}
+        page = client.page(**filters, **options)
+        yield from page.tasks
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def _write_tables(tasks: "Iterable[Task]", *, payload: bool) -> None:
+    from tq.output import Column, write_table
+
+    columns = [
+        Column("ID"),
+        Column("STATE", state=True),
+        Column("QUEUE", cut=True),
+        Column("KIND", cut=True),
+        Column("PRI", right=True),
+        Column("TRY", right=True),
+        Column("AGE", right=True),
+        Column("NOTE", cut=True),
+    ]
+    if payload:
+        columns += [Column("PAYLOAD", cut=True), Column("RESULT", cut=True)]
+    rows = iter(tasks)
+    header = True
+    while chunk := list(itertools.islice(rows, ROWS_AT_ONCE)):
+        write_table(columns, [_row(task, payload=payload) for task in chunk], header=header)
+        header = False
+
+
+def _row(task: "Task", *, payload: bool) -> list[str]:
+    from tq.output import age, brief
+
+    cells = [
+        task.id,
+        task.state,
+        task.queue,
+        task.kind,
+        str(task.priority),
+        f"{task.attempt}/{task.max_attempts}",
+        age(task.created_at),
+        _remark(task),
+    ]
+    return [*cells, brief(task.payload), brief(task.result)] if payload else cells
+
+
+def _remark(task: "Task") -> str:
+    """What is most worth knowing about a task in its state."""
+    from tq.output import age, brief
+
+    if task.reason:
+        return task.reason
+    if task.state == "scheduled":
+        return age(task.run_at)
+    if task.state == "running":
+        asked = "cancelling, " if task.cancel_requested_at else ""
+        done = brief(task.progress)
+        return f"{asked}{task.worker or ''}" + (f" {done}" if done else "")
+    return ""

@@ -1,0 +1,130 @@
+"""Commands about queues: queues, queue pause, queue resume, queue purge."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from tq.commands.base import ExitCode, Failed, Group, command, complete_queues, connect, json_option
+from tq.commands.values import STATES
+
+if TYPE_CHECKING:
+    from tq.output import Column
+    from tq.wire import QueueInfo
+
+# The order in which a task passes through them.
+_SHOWN = ("ready", "running", "scheduled", "blocked", "succeeded", "dead", "cancelled")
+PURGEABLE = tuple(state for state in STATES if state != "running")
+PURGED_BY_DEFAULT = ("blocked", "scheduled", "ready")
+
+
+def queue_columns() -> "list[Column]":
+    """The columns of a table of queues."""
+    from tq.output import Column
+
+    counts = (Column(state[:5].upper() if len(state) > 7 else state.upper(), right=True) for state in _SHOWN)
+    return [Column("QUEUE", cut=True), *counts, Column("OLDEST", right=True), Column("", cut=True)]
+
+
+def queue_row(info: "QueueInfo") -> list[str]:
+    """One queue as a row of such a table."""
+    from tq.output import span
+
+    counts = [str(info.counts.get(state, 0) or "·") for state in _SHOWN]
+    oldest = "" if info.oldest_ready_age_s is None else span(info.oldest_ready_age_s)
+    return [info.queue, *counts, oldest, "paused" if info.paused else ""]
+
+
+def _write(infos: "Iterable[QueueInfo]", *, as_json: bool) -> None:
+    from tq.output import write_json, write_table
+
+    if as_json:
+        for info in infos:
+            write_json(info)
+    else:
+        write_table(queue_columns(), [queue_row(info) for info in infos])
+
+
+@command("queues", examples=("tq queues", "tq queues --json | jq -r 'select(.paused).queue'"))
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_queues)
+@json_option()
+def queues(names: tuple[str, ...], as_json: bool) -> None:
+    """List the queues with their counts.
+
+    OLDEST is how long the longest-waiting ready task has been ready.
+    """
+    with connect() as client:
+        infos = [client.queue(name) for name in names] if names else client.queues()
+    _write(infos, as_json=as_json)
+
+
+@click.group(
+    "queue", cls=Group, examples=("tq queue pause images", "tq queue purge images --state dead --yes")
+)
+def queue() -> None:
+    """Pause, resume or purge a queue."""
+
+
+@command("pause", examples=("tq queue pause images",))
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_queues)
+@json_option()
+def pause(names: tuple[str, ...], as_json: bool) -> None:
+    """Stop handing out a queue's tasks.
+
+    Tasks that run go on, and new ones may be enqueued.
+    """
+    with connect() as client:
+        _write([client.pause(name) for name in names], as_json=as_json)
+
+
+@command("resume", examples=("tq queue resume images",))
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_queues)
+@json_option()
+def resume(names: tuple[str, ...], as_json: bool) -> None:
+    """Hand out a paused queue's tasks again."""
+    with connect() as client:
+        _write([client.resume(name) for name in names], as_json=as_json)
+
+
+@command("purge", examples=("tq queue purge images", "tq queue purge images --state dead --yes"))
+@click.argument("name", shell_complete=complete_queues)
+@click.option(
+    "--state",
+    "-s",
+    "states",
+    multiple=True,
+    type=click.Choice(PURGEABLE),
+    help=f"Tasks in this state; may be repeated (default: {', '.join(PURGED_BY_DEFAULT)}).",
+)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@json_option("how many, as JSON")
+def purge(name: str, states: tuple[str, ...], yes: bool, as_json: bool) -> int:
+    """Delete a queue's waiting tasks.
+
+    Asks first, on a terminal; elsewhere it needs --yes. Running tasks are never purged. There is no
+    way back: "tq export" keeps a copy.
+    """
+    from tq.output import write_json
+
+    chosen = states or PURGED_BY_DEFAULT
+    with connect() as client:
+        if not yes and not _agreed(client.queue(name), chosen):
+            raise Failed("nothing was deleted")
+        deleted = client.purge(name, list(chosen))
+    if as_json:
+        write_json({"queue": name, "deleted": deleted})
+    else:
+        click.echo(f"deleted {deleted}")
+    return ExitCode.OK
+
+
+def _agreed(info: "QueueInfo", states: Sequence[str]) -> bool:
+    if not sys.stdin.isatty():
+        raise click.UsageError("purge asks before it deletes; without a terminal, say --yes")
+    counts = ", ".join(f"{info.counts.get(state, 0)} {state}" for state in states)
+    return click.confirm(f"{info.queue}: delete {counts}?", err=True)
+
+
+for _command in (pause, resume, purge):
+    queue.add_command(_command)

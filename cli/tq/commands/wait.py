@@ -1,0 +1,136 @@
+"""``tq wait``, and the waiting that ``tq enqueue --wait`` does."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from tq.commands.base import ExitCode, command, complain, connect, json_option
+from tq.commands.task import each_id, ids_argument
+from tq.commands.values import Duration
+
+if TYPE_CHECKING:
+    from tq.client import Client
+    from tq.clock import Clock
+    from tq.wire import Task
+
+FINAL = ("succeeded", "dead", "cancelled")
+# A short task should be told at once; a long one should not be asked about all the time.
+PAUSE_FIRST_S = 0.05
+PAUSE_GROWTH = 1.4
+PAUSE_MAX_S = 1.0
+# Waiting for very many tasks must not keep the node busy: so long between two questions at least.
+PAUSE_PER_TASK_S = 0.01
+
+
+@command(
+    "wait",
+    examples=(
+        "tq wait 0199f0a2-7c1e-7b3a-9d5e-2f6a1c4b8e70 --timeout 5m",
+        "tq list --queue images --ids --limit 0 | tq wait -",
+        """id=$(tq enqueue report '{"month": 5}') && tq wait "$id" && tq get --only result "$id\"""",
+    ),
+)
+@ids_argument()
+@click.option("--timeout", "timeout_s", type=Duration(), help="Give up after this long.")
+@json_option("each task as JSON as it ends")
+def wait(task_ids: tuple[str, ...], timeout_s: float | None, as_json: bool) -> int:
+    """Wait until tasks have ended.
+
+    Prints a line for each as it ends. Exit code: 0 when all succeeded; 1 when one is dead; 3 when
+    one was cancelled and none is dead; 4 when --timeout passed; 6 when one does not exist (any more).
+    """
+    with connect() as client:
+        return wait_for(client, list(each_id(task_ids)), timeout_s=timeout_s, as_json=as_json)
+
+
+def wait_for(client: "Client", task_ids: Sequence[str], *, timeout_s: float | None, as_json: bool) -> int:
+    """Waits for the tasks, showing on a terminal how far they are, and tells each one's end.
+
+    Args:
+        client: of the node that has them.
+        task_ids: each once.
+        timeout_s: seconds to wait; None is without end.
+        as_json: whether ends are told as JSON.
+
+    Returns:
+        The exit code.
+    """
+    from tq.clock import SystemClock
+    from tq.commands.waiting_view import View
+
+    watch = Watch(client, task_ids, SystemClock())
+    with View(len(task_ids), as_json=as_json) as view:
+        for task in watch.until_final(timeout_s):
+            view.show(task, watch)
+        view.close()
+    for task_id in watch.missing:
+        complain(f"no task {task_id}", "it was deleted, or never was")
+    if watch.pending:
+        shown = ", ".join(list(watch.pending)[:3]) + (", …" if len(watch.pending) > 3 else "")
+        complain(f"timed out; not ended: {shown}")
+    return watch.exit_code()
+
+
+class Watch:
+    """Asks about tasks until each is final or gone.
+
+    Args:
+        client: of the node.
+        task_ids: each once.
+        clock: time, and pauses between questions.
+    """
+
+    def __init__(self, client: "Client", task_ids: Sequence[str], clock: "Clock") -> None:
+        self._client = client
+        self._clock = clock
+        self.began = clock.monotonic()
+        self.pending: dict[str, Task | None] = dict.fromkeys(task_ids)
+        self.missing: list[str] = []
+        self.counts = dict.fromkeys(FINAL, 0)
+
+    def elapsed_s(self) -> float:
+        """Seconds since the waiting began."""
+        return self._clock.monotonic() - self.began
+
+    def until_final(self, timeout_s: float | None) -> "Iterator[Task | None]":
+        """Yields each task as it is found final, and None after each round of questions."""
+        pause = PAUSE_FIRST_S
+        while True:
+            yield from self._round()
+            yield None
+            if not self.pending:
+                return
+            left = None if timeout_s is None else timeout_s - self.elapsed_s()
+            if left is not None and left <= 0:
+                return
+            wait_s = max(pause, PAUSE_PER_TASK_S * len(self.pending))
+            self._clock.pause(wait_s if left is None else min(wait_s, left))
+            pause = min(pause * PAUSE_GROWTH, PAUSE_MAX_S)
+
+    def _round(self) -> "Iterator[Task]":
+        from tq.errors import TaskNotFound
+
+        for task_id in list(self.pending):
+            try:
+                task = self._client.get(task_id)
+            except TaskNotFound:
+                del self.pending[task_id]
+                self.missing.append(task_id)
+                continue
+            if task.state in FINAL:
+                del self.pending[task_id]
+                self.counts[task.state] += 1
+                yield task
+            else:
+                self.pending[task_id] = task
+
+    def exit_code(self) -> ExitCode:
+        """How it ended, the worst first."""
+        if self.pending:
+            return ExitCode.TIMED_OUT
+        if self.counts["dead"]:
+            return ExitCode.FAILED
+        if self.missing:
+            return ExitCode.NOT_FOUND
+        return ExitCode.CANCELLED if self.counts["cancelled"] else ExitCode.OK

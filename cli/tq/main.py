@@ -1,0 +1,188 @@
+"""The command ``tq``: finds the sub-command, runs it, turns how it ended into an exit code.
+
+A sub-command's module is imported only when it is asked for by name, so that help, completion and
+usage errors come at once.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import click
+
+from tq.commands.base import EXIT_CODES, Command, ExitCode, complain, node_options, write_examples
+
+
+class Entry(NamedTuple):
+    """Where a command lives, and what it does in a few words (the first line of its own help)."""
+
+    module: str
+    attribute: str
+    does: str
+
+
+COMMANDS = {
+    "enqueue": Entry("tq.commands.enqueue", "enqueue", "Enqueue one task."),
+    "get": Entry("tq.commands.task", "get", "Show tasks in full."),
+    "list": Entry("tq.commands.list", "list_tasks", "List tasks, newest first."),
+    "wait": Entry("tq.commands.wait", "wait", "Wait until tasks have ended."),
+    "cancel": Entry("tq.commands.task", "cancel", "Cancel tasks that have not ended."),
+    "retry": Entry("tq.commands.task", "retry", "Make ended tasks ready again."),
+    "delete": Entry("tq.commands.task", "delete", "Delete tasks that are not running."),
+    "import": Entry("tq.commands.importing", "import_tasks", "Enqueue the tasks of a file, resumably."),
+    "export": Entry("tq.commands.exporting", "export", "Write tasks as lines that import reads."),
+    "worker": Entry("tq.commands.worker", "worker", "Run a worker."),
+    "workers": Entry("tq.commands.workers", "workers", "List the workers, or steer them."),
+    "queues": Entry("tq.commands.queue", "queues", "List the queues with their counts."),
+    "queue": Entry("tq.commands.queue", "queue", "Pause, resume or purge a queue."),
+    "stats": Entry("tq.commands.stats", "stats", "Show the node's totals."),
+    "top": Entry("tq.commands.top", "top", "Watch queues and workers live."),
+    "events": Entry("tq.commands.events", "events", "Follow what happens to tasks."),
+    "completion": Entry("tq.commands.completion", "completion", "Print a shell's completion script."),
+    "version": Entry("tq.commands.version", "version", "Print the versions of tq and of the node."),
+}
+
+EXAMPLES = (
+    """tq enqueue resize '{"file": "a.png"}' --queue images --wait""",
+    "tq list --state dead --ids | tq retry -",
+    "tq worker --app shop.tasks:app -c 8",
+    "TQ_URL=http://queue.example:7333 tq top",
+)
+PLACES = (
+    ("TQ_URL, TQ_TOKEN", "where the node is and who asks"),
+    ("~/.config/tq/config.toml", 'the same, as url = "…" and token = "…"'),
+    ("/etc/tq/config.toml", "for everybody on this host; else http://127.0.0.1:7333"),
+    ("NO_COLOR", "set to anything: no colours"),
+)
+
+
+class LazyGroup(click.Group):
+    """A group that imports a sub-command when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        from importlib import import_module
+
+        command = getattr(import_module(entry.module), entry.attribute)
+        assert isinstance(command, click.Command)  # noqa: S101 - the table above is ours
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, COMMANDS, n=2, cutoff=0.5)
+            meant = f"; did you mean {' or '.join(close)}?" if close else ""
+            raise click.UsageError(f"no such command {name!r}{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.does) for name, entry in COMMANDS.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_examples(EXAMPLES, formatter)
+        with formatter.section("Environment and files"):
+            formatter.write_dl(list(PLACES))
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(int(code)), meaning) for code, meaning in EXIT_CODES])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        named = [
+            CompletionItem(name, help=entry.does)
+            for name, entry in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*named, *Command.shell_complete(self, ctx, incomplete)]
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from tq.version import VERSION
+
+        click.echo(f"tq {VERSION}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version of tq.",
+)
+def cli() -> None:
+    """Work with a tqnode: enqueue tasks, watch them, run workers."""
+
+
+cli.params.extend(node_options())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the command line and ends the process with its exit code.
+
+    Args:
+        argv: the arguments, without the program's name; those of the process when None.
+    """
+    code = _run(list(sys.argv[1:] if argv is None else argv))
+    sys.exit(_flushed(code))
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        result = cli.main(argv, prog_name="tq", standalone_mode=False)
+    except click.UsageError as error:
+        return _tell_usage(error)
+    except click.ClickException as error:
+        error.show()
+        return int(getattr(error, "code", error.exit_code))
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        return ExitCode.BROKEN_PIPE
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            return ExitCode.BROKEN_PIPE
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        complain(f"{error.strerror}: {error.filename or 'standard output'}")
+        return ExitCode.USAGE if error.filename else ExitCode.FAILED
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def _tell_usage(error: click.UsageError) -> int:
+    path = error.ctx.command_path if error.ctx is not None else "tq"
+    complain(
+        f"{path.removeprefix('tq ')}: {error.format_message()}" if path != "tq" else error.format_message(),
+        f"see: {path} --help",
+    )
+    return ExitCode.USAGE
+
+
+def _flushed(code: int) -> int:
+    """Flushes standard output while a closed pipe can still be told from success."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = ExitCode.BROKEN_PIPE
+    if code == ExitCode.BROKEN_PIPE:
+        # What is left in the buffer has nowhere to go: the interpreter's own flush at exit would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
