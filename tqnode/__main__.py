@@ -134,7 +134,7 @@ def demo(listen: str, once: bool) -> None:
     """Start a node and a worker, and watch a few hundred real tasks being done."""
     from tqnode.demo import run_demo
 
-    sys.exit(run_demo(listen=listen, once=once))
+    sys.exit(run_demo(listen=listen, once=once, environ=os.environ))
 
 
 if __name__ == "__main__":

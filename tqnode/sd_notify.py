@@ -1,8 +1,11 @@
 """Tells systemd how the node does, when it runs the node and asks."""
 
+import logging
 import os
 import socket
 from collections.abc import Mapping
+
+logger = logging.getLogger(__name__)
 
 
 class SdNotify:
@@ -32,31 +35,24 @@ class SdNotify:
 
         Args:
             status: one line that ``systemctl status`` shows.
-
-        Raises:
-            OSError: the service manager can't be reached.
         """
         self._send(f"READY=1\nSTATUS={status}")
 
     def stopping(self) -> None:
-        """The node begins to stop.
-
-        Raises:
-            OSError: the service manager can't be reached.
-        """
+        """The node begins to stop."""
         self._send("STOPPING=1\nSTATUS=stopping")
 
     def ping(self) -> None:
-        """The node is alive.
-
-        Raises:
-            OSError: the service manager can't be reached.
-        """
+        """The node is alive."""
         self._send("WATCHDOG=1")
 
     def _send(self, text: str) -> None:
         if not self._address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
-            line.connect(self._address)
-            line.sendall(text.encode())
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
+                line.connect(self._address)
+                line.sendall(text.encode())
+        except OSError as error:
+            # systemd draws its own conclusion from the silence; the tasks should not suffer for it.
+            logger.error("systemd cannot be told %s: %s", text.split("\n")[0], error)

@@ -1,0 +1,274 @@
+"""The composition root: what a node is made of, in which order it starts and stops."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+import apsw
+import uvloop
+
+from tqnode import logs
+from tqnode.api.app import build
+from tqnode.clock import Clock, Rng, SystemClock, SystemRng
+from tqnode.config import Config
+from tqnode.data_folder import DataFolder, FolderError
+from tqnode.errors import TqnodeError
+from tqnode.http_server import HttpServer, ListenError, bind, url_of
+from tqnode.metrics import Metrics
+from tqnode.queue import Queue
+from tqnode.sd_notify import SdNotify
+from tqnode.store import Store
+from tqnode.store.migrations import SchemaTooNew
+from tqnode.sweeper import Sweeper
+
+EXIT_STOPPED: Final = 0
+EXIT_FAILED: Final = 1
+HARD_STOP_S: Final = 0.9
+"""After the drain: time for everything else, before the process ends whatever still runs."""
+OWNER_ONLY: Final = 0o077
+
+logger = logging.getLogger(__name__)
+
+
+class StoreError(Exception):
+    """The database can't be opened; the text says why and what to do."""
+
+
+class Node:
+    """One node, from :meth:`start` to :meth:`stop`.
+
+    Args:
+        config: its configuration.
+        clock: its clock.
+        rng: its chance.
+        notify: the line to the service manager.
+    """
+
+    def __init__(self, config: Config, *, clock: Clock, rng: Rng, notify: SdNotify) -> None:
+        self._config = config
+        self._clock = clock
+        self._rng = rng
+        self._notify = notify
+        self.broken = asyncio.Event()
+        """Set when a part has failed without which the node must not go on."""
+        self._draining = asyncio.Event()
+        self._parts = contextlib.AsyncExitStack()
+        self._server: HttpServer | None = None
+        self._store: Store | None = None
+        self._queue: Queue | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def start(self) -> str:
+        """Starts all parts, the ones that answer last; returns the URL.
+
+        Raises:
+            FolderError: the data folder can't be used.
+            ListenError: the address can't be listened on.
+            StoreError: the database can't be opened.
+        """
+        async with contextlib.AsyncExitStack() as parts:
+            url = await self._start(parts)
+            self._parts = parts.pop_all()
+        self._notify.ready(f"listening on {url}")
+        return url
+
+    async def _start(self, parts: contextlib.AsyncExitStack) -> str:
+        config, clock, rng = self._config, self._clock, self._rng
+        folder = DataFolder.take(config.data_dir)
+        parts.callback(folder.release)
+        # Before the database is opened: a taken port should cost no recovery.
+        listener = bind(config)
+        parts.callback(listener.close)
+        metrics = Metrics()
+        store = self._open_store(folder, metrics)
+        parts.push_async_callback(store.close)
+        queue = self._queue = Queue(store, config=config, clock=clock, rng=rng, metrics=metrics)
+        sweeper = Sweeper(store, queue, clock=clock, config=config)
+        self._sweeping = asyncio.create_task(sweeper.run(), name="sweeper")
+        self._sweeping.add_done_callback(self._on_sweeper_end)
+        parts.push_async_callback(self._stop_sweeper)
+        app = build(queue, config=config, clock=clock, rng=rng, metrics=metrics, draining=self._draining)
+        parts.push_async_callback(app.close)
+        self._server = HttpServer(app, listener=listener, config=config, clock=clock)
+        url = url_of(listener)
+        await self._server.start()
+        folder.announce(url)
+        return url
+
+    def _on_sweeper_end(self, sweeping: "asyncio.Task[None]") -> None:
+        if not sweeping.cancelled():
+            logger.critical(
+                "the sweeper failed: no lease would run out any more", exc_info=sweeping.exception()
+            )
+            self.broken.set()
+
+    async def _stop_sweeper(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.wait([self._sweeping])
+
+    def _open_store(self, folder: DataFolder, metrics: Metrics) -> Store:
+        try:
+            self._store = Store(
+                folder.database,
+                clock=self._clock,
+                metrics=metrics,
+                backlog_max=self._config.writer_backlog_max,
+                on_fatal=end_at_once,
+            )
+        except (apsw.Error, SchemaTooNew) as error:
+            raise StoreError(_explain(folder, error)) from error
+        return self._store
+
+    async def stop(self) -> None:
+        """Stops accepting, answers what is in flight, then stops the parts in the reverse order."""
+        self._notify.stopping()
+        self._draining.set()
+        if self._queue is not None:
+            self._queue.waiting.drain()
+        if self._server is not None:
+            await self._server.stop(grace_s=self._config.drain_s)
+        await self._parts.aclose()
+
+    def hurry(self) -> None:
+        """Makes a stop under way wait no longer for requests."""
+        if self._server is not None:
+            self._server.hurry()
+
+    async def reassure(self, every_s: float) -> None:
+        """Tells the service manager, for as long as it is so, that the node takes writes.
+
+        Args:
+            every_s: seconds between two pings.
+        """
+        while True:
+            await self._clock.sleep(every_s)
+            if self._store is None:
+                continue
+            try:
+                # Goes the way of every write: through the loop, the writer's thread and a commit.
+                await self._store.write(lambda _tx: None)
+            except TqnodeError as error:
+                logger.warning("no write gets through: %s", error.detail)
+            else:
+                self._notify.ping()
+
+
+def end_at_once(error: BaseException) -> None:
+    """The disk failed: whatever comes after this could be acknowledged and lost.
+
+    Args:
+        error: what the disk said.
+    """
+    logger.critical("the disk failed, the node ends: %s: %s", type(error).__name__, error)
+    _flush_logs()
+    os._exit(EXIT_FAILED)
+
+
+def _flush_logs() -> None:
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+
+
+def _explain(folder: DataFolder, error: Exception) -> str:
+    file = folder.database
+    match error:
+        case apsw.FullError():
+            return f"no space is left for {file}; make room, or set data_dir to a folder on another disk"
+        case apsw.NotADBError() | apsw.CorruptError():
+            return f"{file} is damaged or no database ({error}); move it away and put a backup in its place"
+        case apsw.CantOpenError() | apsw.ReadOnlyError() | apsw.PermissionsError() | apsw.AuthError():
+            return f"{file} cannot be written ({error}); run tqnode as the user that owns it"
+        case apsw.BusyError() | apsw.LockedError():
+            return f"another program uses {file}; stop it"
+        case apsw.IOError():
+            return f"the disk failed on {file} ({error}); check the disk before you start again"
+        case _:
+            return f"{file} cannot be opened: {error}"
+
+
+def _warn_if_open(config: Config) -> None:
+    host, _ = config.address
+    try:
+        alone = ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        alone = host == "localhost"
+    if not alone:
+        logger.warning(
+            "whoever can reach %s can read and change every task: let only those through you trust",
+            config.listen,
+        )
+
+
+def _cut_off() -> None:
+    logger.critical("the node did not stop in time and is cut off; what was acknowledged is on disk")
+    _flush_logs()
+    os._exit(EXIT_FAILED)
+
+
+async def _serve(config: Config, notify: SdNotify) -> int:
+    node = Node(config, clock=SystemClock(), rng=SystemRng(), notify=notify)
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: signal.Signals) -> None:
+        if told.is_set():
+            logger.info("stopping at once: %s again", number.name)
+            node.hurry()
+        else:
+            logger.info("stopping: %s", number.name)
+            told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    url = await node.start()
+    logger.info("listening on %s", url, extra={"data_dir": str(config.data_dir)})
+    watchdog = asyncio.create_task(node.reassure(notify.watchdog_s)) if notify.watchdog_s else None
+    await _first(told, node.broken)
+    told.set()
+    if watchdog is not None:
+        watchdog.cancel()
+    # A thread of its own: it has to work when the loop or the disk is what hangs.
+    limit = threading.Timer(config.drain_s + HARD_STOP_S, _cut_off)
+    limit.daemon = True
+    limit.start()
+    await node.stop()
+    limit.cancel()
+    logger.info("stopped")
+    return EXIT_FAILED if node.broken.is_set() else EXIT_STOPPED
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Returns when one of the events is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+def run_node(config: Config, environ: Mapping[str, str]) -> int:
+    """Runs a node in this process until a signal stops it.
+
+    Args:
+        config: its configuration.
+        environ: the environment: what systemd put there.
+
+    Returns:
+        The exit code.
+    """
+    logs.set_up(level=config.log_level, form=config.log_format, environ=environ)
+    # The database holds what its owners gave it: nobody else's to read.
+    os.umask(OWNER_ONLY)
+    _warn_if_open(config)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_serve(config, SdNotify(environ)))
+    except (FolderError, ListenError, StoreError) as error:
+        logger.critical("%s", error)
+        return EXIT_FAILED
