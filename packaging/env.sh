@@ -61,11 +61,15 @@ find_python() {
         "or name another one: PYTHON=/path/to/python3.12 sh packaging/demo.sh"
 }
 
-# A home that is missing or read-only must not stop the installers: they then work without a cache.
-settle_home() {
+settle_installers() {
+    # A home that is missing or read-only must not stop the installers: they then work without a cache.
     cache=${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}
     if [ -z "$cache" ] || ! mkdir -p "$cache" 2>/dev/null || [ ! -w "$cache" ]; then
         export UV_NO_CACHE=1 PIP_NO_CACHE_DIR=1
+    fi
+    # Where the host has certificates of its own, an organisation's are among them; uv looks at its own only.
+    if [ -s /etc/ssl/certs/ca-certificates.crt ]; then
+        export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}" UV_NATIVE_TLS="${UV_NATIVE_TLS:-1}"
     fi
     export UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1
     export PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
@@ -104,7 +108,7 @@ current() {
 [ -f "$lock" ] || die "no such lock: $lock"
 uv=$(command -v uv || true)
 with=${uv:-venv and pip}
-settle_home
+settle_installers
 if current; then
     say "re-using $venv: packaging/$2 is unchanged"
 else
