@@ -329,7 +329,7 @@ class Queue:
     def _count(self, effects: Effects) -> None:
         counts: dict[str, int] = {}
         for _, before, after, tasks in effects.moves:
-            name = _OPERATION.get((before, after)) or ("deleted" if after is None else str(after))
+            name = _OPERATION.get((before, after)) or _NAMES.get(after, str(after))
             counts[name] = counts.get(name, 0) + tasks
         for name, tasks in counts.items():
             self._metrics.operations.labels(name).inc(tasks)
@@ -346,3 +346,4 @@ _OPERATION: dict[tuple[TaskState | None, TaskState | None], str] = {
     (_S.RUNNING, _S.SCHEDULED): "retried",
     (_S.SCHEDULED, _S.READY): "due",
 }
+_NAMES: dict[TaskState | None, str] = {None: "deleted", _S.READY: "requeued"}
