@@ -156,3 +156,10 @@ def test_each_script_is_plain_posix_shell(script: Path) -> None:
     assert "set -eu\n" in text
     checked = subprocess.run(["sh", "-n", str(ROOT / script)], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
+
+
+def test_the_continuous_integration_runs_what_the_readme_tells_a_newcomer_to_run() -> None:
+    readme, script = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
+    for command in ("sh packaging/demo.sh", "sh packaging/test.sh"):
+        assert command in readme
+        assert command in script

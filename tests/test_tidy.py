@@ -120,7 +120,7 @@ def swallowed_exception(source: Source) -> Iterator[Offence]:
 
 
 # Spelt so that it does not find itself.
-UNFINISHED = re.compile(r"\b(TOD[O]|FIXM[E]|XX[X]|HAC[K]|placeholde[r]|stu[b]s?)\b", re.IGNORECASE)
+UNFINISHED = re.compile(r"\b(TOD[O]|FIXM[E]|XX[X]|HAC[K]|placeholde[r]|stu[b](bed)?)\b", re.IGNORECASE)
 
 
 def unfinished_work(source: Source) -> Iterator[Offence]:
@@ -236,3 +236,11 @@ def test_documents_cite_names_and_not_line_numbers() -> None:
     documents = [path for path in files() if path.suffix == ".md"]
     assert documents
     assert not {str(path): found for path in documents if (found := cited.findall((ROOT / path).read_text()))}
+
+
+def test_each_relative_link_of_a_document_leads_to_a_file() -> None:
+    def broken(path: Path) -> list[str]:
+        targets = re.findall(r"\]\((?![a-z]+:|[#/])([^)#\s]+)", (ROOT / path).read_text())
+        return [target for target in targets if not (ROOT / path.parent / target).exists()]
+
+    assert {str(path): broken(path) for path in files() if path.suffix == ".md" and broken(path)} == {}
