@@ -184,6 +184,7 @@ class Writer:
 
     def _transact(self, group: list[_Pending], *, isolated: bool) -> Effects:
         execute = self._connection.execute
+        changes = self._connection.total_changes()
         execute(_BEGIN)
         tx = Tx(
             self._connection, now_ms=self._clock.now_ms(), next_seq=self._next_seq, last_id_ms=self._id_ms
@@ -193,8 +194,10 @@ class Writer:
         tx.flush_tallies()
         began = self._clock.monotonic()
         execute(_COMMIT)
-        self._metrics.fsync_seconds.observe(self._clock.monotonic() - began)
-        self._metrics.group_size.observe(len(group))
+        if self._connection.total_changes() != changes:
+            # Without a change nothing is fsynced.
+            self._metrics.fsync_seconds.observe(self._clock.monotonic() - began)
+            self._metrics.group_size.observe(len(group))
         self._next_seq = tx.next_seq
         self._id_ms = tx.id_ms
         return tx.effects
