@@ -73,7 +73,9 @@ class Enqueuer:
         earlier = _some_answers.decode(known) if known is not None else [None] * len(specs)
         if len(earlier) != len(specs):
             # What was valid then may not be now: a moment that has passed, a limit that was lowered.
-            raise IdempotencyMismatch("tasks that came first with this Idempotency-Key are not valid any more")
+            raise IdempotencyMismatch(
+                "tasks that came first with this Idempotency-Key are not valid any more"
+            )
         answers: list[Enqueued | TqnodeError] = []
         for spec, before in zip(specs, earlier, strict=True):
             try:
