@@ -59,6 +59,7 @@ class Unique(Request, kw_only=True):
 
     ``skip`` keeps the existing task and answers it; ``replace`` gives a waiting task the new
     content (a running or final one loses its key and a new task is made); ``reject`` is a 409.
+    ``states`` always include ``blocked``, ``scheduled`` and ``ready``.
     """
 
     key: Key
