@@ -32,6 +32,11 @@ def seq_of(packed: bytes) -> int:
     return (number >> 64 & 0xFFF) << _LOW_BITS | (number >> NONCE_BITS) & _LOW_MASK
 
 
+def time_ms_of(written: str) -> int:
+    """The milliseconds since 1970 in a written id."""
+    return int(written[:8] + written[9:13], 16)
+
+
 def text(packed: bytes) -> str:
     """The id as people write it: 8-4-4-4-12 hexadecimal digits."""
     digits = packed.hex()

@@ -54,7 +54,7 @@ from tq.wire.names import (
     WorkerState,
 )
 from tq.wire.problem import Problem
-from tq.wire.queue import Purge, Purged, QueueInfo, Queues, Stats, TaskEvent
+from tq.wire.queue import Health, Purge, Purged, QueueInfo, Queues, Stats, TaskEvent
 from tq.wire.task import Task, TaskError, TaskPage
 from tq.wire.worker import (
     HeldLease,
@@ -82,6 +82,7 @@ __all__ = [
     "Failure",
     "Finished",
     "Fixed",
+    "Health",
     "Heartbeat",
     "HeartbeatAnswer",
     "HeldLease",

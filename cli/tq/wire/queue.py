@@ -44,6 +44,13 @@ class Stats(Answer, kw_only=True):
     database: dict[str, int]
 
 
+class Health(Answer, kw_only=True):
+    """``checks`` says of each thing looked at that it is ``ok``, or what is wrong with it."""
+
+    ok: bool
+    checks: dict[str, str] = {}
+
+
 class TaskEvent(Answer, kw_only=True):
     """The data of one ``task`` event: the state a task went to (or ``deleted``)."""
 

@@ -1,0 +1,34 @@
+"""What every call of the API works with."""
+
+import asyncio
+from dataclasses import dataclass
+
+from tqnode.api.convert import Conversion
+from tqnode.api.metrics import HttpMetrics
+from tqnode.api.waiting import Waiting
+from tqnode.clock import Clock, Rng
+from tqnode.config import Config
+from tqnode.metrics import Metrics
+from tqnode.queue import Queue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The services of one node, as the API's calls see them."""
+
+    queue: Queue
+    config: Config
+    clock: Clock
+    rng: Rng
+    metrics: Metrics
+    http: HttpMetrics
+    draining: asyncio.Event
+    waiting: Waiting
+    """The claims at hand."""
+    following: Waiting
+    """The clients that follow the events."""
+    conversion: Conversion
+    scan_turn: asyncio.Semaphore
+    """Held while a large body is judged in a thread, so that such bodies take one core at most."""
+    began: float
+    """Monotonic seconds at the start."""

@@ -1,0 +1,137 @@
+"""What is to know of the node itself: statistics, metrics, liveness, readiness, the API's description."""
+
+import asyncio
+import shutil
+from importlib import metadata
+
+import msgspec
+from prometheus_client.exposition import choose_encoder
+
+from tq import wire
+from tqnode.api.call import JSON_TYPE, Call, Reply, json_reply
+from tqnode.api.gauges import Scrape, gauges_of
+from tqnode.api.queues import info_of
+from tqnode.api.route import Route
+from tqnode.queue import Filters
+
+DISK_FREE_BYTES_MIN = 32 * 1024 * 1024
+"""Less free space than this, and the node is not ready: the next writes may not fit."""
+
+_VERSION = metadata.version("tqnode")
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def stats(call: Call) -> Reply:
+    """The figures of the whole node."""
+    context = call.context
+    figures = await context.queue.stats()
+    return json_reply(
+        200,
+        wire.Stats(
+            version=_VERSION,
+            uptime_s=round(context.clock.monotonic() - context.began, 3),
+            totals={state: count for state, count in figures.totals.items() if count},
+            queues=[info_of(info) for info in figures.queues],
+            workers=sum(figures.workers.values()),
+            since_start=figures.since_start,
+            database=figures.database,
+        ),
+    )
+
+
+async def metrics(call: Call) -> Reply:
+    """Everything countable, in the format that was asked for."""
+    context = call.context
+    scrape = Scrape(context.metrics.registry, gauges_of(await context.queue.stats(), context.queue))
+    encoder, content_type = choose_encoder(call.header(b"accept") or "")
+    return Reply(200, encoder(scrape), [(b"content-type", content_type.encode())])
+
+
+async def live(call: Call) -> Reply:
+    """Answers if the event loop turns and the database can be read."""
+    await _read_locally(call)
+    return json_reply(200, wire.Health(ok=True))
+
+
+async def ready(call: Call) -> Reply:
+    """Answers item by item whether the node should get requests."""
+    context = call.context
+    await _read_locally(call)
+    disk = await asyncio.to_thread(shutil.disk_usage, context.config.data_dir)
+    checks = {
+        "database": "ok",
+        "disk": "ok" if disk.free >= DISK_FREE_BYTES_MIN else f"full: {disk.free} bytes are free",
+        "serving": "draining" if context.draining.is_set() else "ok",
+    }
+    ok = all(state == "ok" for state in checks.values())
+    return json_reply(200 if ok else 503, wire.Health(ok=ok, checks=checks))
+
+
+async def leader(_call: Call) -> Reply:
+    """A single node leads itself."""
+    return json_reply(200, wire.Health(ok=True))
+
+
+async def _read_locally(call: Call) -> None:
+    await call.context.queue.page(Filters(), limit=1, cursor=None, bodies=False)
+
+
+async def describe(_call: Call) -> Reply:
+    """The API's description, made from the routes themselves."""
+    # Imported late: the description is made from this module's routes too.
+    from tqnode.api.openapi import document
+
+    return Reply(200, document(), (JSON_TYPE,))
+
+
+ROUTES = [
+    Route(
+        method="GET",
+        path="/v1/stats",
+        handler=stats,
+        name="stats",
+        about="Totals, queues, workers, what was done since the start, and the database's size.",
+        answers={200: wire.Stats},
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        handler=metrics,
+        name="metrics",
+        about="Metrics for Prometheus.",
+        answers={200: "text/plain"},
+    ),
+    Route(
+        method="GET",
+        path="/livez",
+        handler=live,
+        name="live",
+        about="200 if the node's loop turns and its database can be read.",
+        answers={200: wire.Health},
+    ),
+    Route(
+        method="GET",
+        path="/readyz",
+        handler=ready,
+        name="ready",
+        about="200 if the node should get requests, else 503; each check by name.",
+        answers={200: wire.Health, 503: wire.Health},
+    ),
+    Route(
+        method="GET",
+        path="/leader",
+        handler=leader,
+        name="leader",
+        about="200 on the node that takes writes; a single node always does.",
+        answers={200: wire.Health},
+    ),
+    Route(
+        method="GET",
+        path="/openapi.json",
+        handler=describe,
+        name="describe",
+        about="This description.",
+        answers={200: "application/json"},
+    ),
+]

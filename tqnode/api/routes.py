@@ -1,0 +1,13 @@
+"""All routes of the API."""
+
+from tqnode.api import claims, events, finishes, node, queues, tasks, workers
+
+ROUTES = [
+    *tasks.ROUTES,
+    *claims.ROUTES,
+    *finishes.ROUTES,
+    *workers.ROUTES,
+    *queues.ROUTES,
+    *events.ROUTES,
+    *node.ROUTES,
+]

@@ -1,0 +1,110 @@
+"""From the core's types to the wire's."""
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from tq import wire
+from tqnode import task as core
+from tqnode.api.stamps import stamp, stamp_or_none
+
+_retry = msgspec.json.Decoder(wire.RetryPolicy).decode
+
+
+def raw(value: bytes | None) -> Raw | UnsetType:
+    """Stored JSON, to be sent as it is; absent stays absent."""
+    return UNSET if value is None else Raw(value)
+
+
+def seconds(ms: int) -> float:
+    """Milliseconds as seconds."""
+    return ms / 1000
+
+
+def seconds_or_none(ms: int | None) -> float | None:
+    """The same of what may be absent."""
+    return None if ms is None else ms / 1000
+
+
+def task_of(task: core.Task, *, bodies: bool = True, duplicate: bool = False) -> wire.Task:
+    """A stored task as it is read.
+
+    Args:
+        task: the core's.
+        bodies: whether payload and result are part of it.
+        duplicate: whether an enqueue found it instead of making one.
+    """
+    return wire.Task(
+        id=task.id,
+        queue=task.queue,
+        kind=task.kind,
+        state=task.state.value,
+        reason=task.reason,
+        priority=task.priority,
+        created_at=stamp(task.created_at_ms),
+        run_at=stamp(task.run_at_ms),
+        started_at=stamp_or_none(task.started_at_ms),
+        finished_at=stamp_or_none(task.finished_at_ms),
+        expires_at=stamp_or_none(task.expires_at_ms),
+        lease_expires_at=stamp_or_none(task.lease_expires_at_ms),
+        cancel_requested_at=stamp_or_none(task.cancel_requested_at_ms),
+        attempt=task.attempt,
+        max_attempts=task.max_attempts,
+        crashes=task.crashes,
+        lease_s=seconds(task.lease_ms),
+        timeout_s=seconds_or_none(task.timeout_ms),
+        worker=task.worker,
+        attempted_by=list(task.attempted_by),
+        unique_key=task.unique_key,
+        tags=list(task.tags),
+        payload=raw(task.payload) if bodies else UNSET,
+        meta=raw(task.meta),
+        retry=None if task.retry is None else _retry(task.retry),
+        result=raw(task.result) if bodies else UNSET,
+        progress=raw(task.progress),
+        errors=[error_of(error) for error in task.errors],
+        duplicate=duplicate,
+    )
+
+
+def error_of(error: core.TaskError) -> wire.TaskError:
+    """One failed attempt."""
+    return wire.TaskError(
+        type=error.type,
+        message=error.message,
+        trace=error.trace,
+        attempt=error.attempt,
+        at=stamp(error.at_ms),
+    )
+
+
+def claimed_of(task: core.ClaimedTask) -> wire.ClaimedTask:
+    """A task in its worker's hands."""
+    return wire.ClaimedTask(
+        id=task.id,
+        token=task.token,
+        queue=task.queue,
+        kind=task.kind,
+        payload=Raw(task.payload),
+        priority=task.priority,
+        attempt=task.attempt,
+        max_attempts=task.max_attempts,
+        lease_s=task.lease_ms / 1000,
+        lease_expires_at=stamp(task.lease_expires_at_ms),
+        created_at=stamp(task.created_at_ms),
+        run_at=stamp(task.run_at_ms),
+        crashes=task.crashes,
+        timeout_s=seconds_or_none(task.timeout_ms),
+        tags=list(task.tags),
+        meta=raw(task.meta),
+    )
+
+
+def finished_of(finished: core.Finished) -> wire.Finished:
+    """Where a finish took a task."""
+    return wire.Finished(
+        id=finished.id,
+        state=finished.state.value,
+        reason=finished.reason,
+        run_at=stamp_or_none(finished.run_at_ms),
+        then=list(finished.then),
+    )
