@@ -40,9 +40,11 @@ install_missing() {
     fi
     printf 'test: installing with apt-get:%s\n' "$missing"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
     # shellcheck disable=SC2086 # a list of package names
-    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    if ! said=$(apt-get update -qq 2>&1 && apt-get install -y -qq --no-install-recommends $missing 2>&1); then
+        printf '%s\n' "$said" >&2
+        exit 1
+    fi
 }
 
 step 1 environment
