@@ -68,9 +68,9 @@ _file_option = click.option(
 
 def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from importlib.metadata import version
+        from tq.version import VERSION
 
-        click.echo(f"tqnode {version('tqnode')}")
+        click.echo(f"tqnode {VERSION}")
         ctx.exit()
 
 

@@ -45,6 +45,8 @@ class DataFolder:
             raise FolderError(_explain(path, error)) from error
         try:
             fcntl.flock(pid_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Left by a process that was killed; it must be gone before our pid stands there.
+            (path / URL_FILE).unlink(missing_ok=True)
             os.ftruncate(pid_fd, 0)
             os.pwrite(pid_fd, f"{os.getpid()}\n".encode(), 0)
         except BlockingIOError as error:

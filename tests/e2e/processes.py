@@ -21,14 +21,21 @@ class NodeProcess:
         folder: where its data folder and its log are.
         flags: further flags, such as ``--drain-s``, ``1``.
         environ: variables added to those of the test.
+        program: what is run instead of tqnode's own module.
     """
 
     def __init__(
-        self, folder: Path, flags: Sequence[str] = (), environ: dict[str, str] | None = None
+        self,
+        folder: Path,
+        flags: Sequence[str] = (),
+        *,
+        environ: dict[str, str] | None = None,
+        program: Sequence[str] = (sys.executable, "-m", "tqnode"),
     ) -> None:
         self.data_dir = folder / "node"
         self.log_file = folder / "node.log"
         self._flags = tuple(flags)
+        self._program = tuple(program)
         self._environ = os.environ | (environ or {})
         self.url = self._start("127.0.0.1:0")
 
@@ -42,7 +49,7 @@ class NodeProcess:
         return self.log_file.read_text()
 
     def _start(self, listen: str) -> str:
-        command = [sys.executable, "-m", "tqnode", "run"]
+        command = [*self._program, "run"]
         command += ["--data-dir", str(self.data_dir), "--listen", listen, *self._flags]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
@@ -96,13 +103,13 @@ class NodeProcess:
 
 def start_node(folder: Path, *flags: str, environ: dict[str, str] | None = None) -> NodeProcess:
     """Starts a node; the caller ends it (see :func:`running_node`)."""
-    return NodeProcess(folder, flags, environ)
+    return NodeProcess(folder, flags, environ=environ)
 
 
 @contextlib.contextmanager
 def running_node(folder: Path, *flags: str, environ: dict[str, str] | None = None) -> Iterator[NodeProcess]:
     """A node for the length of a ``with`` block."""
-    node = NodeProcess(folder, flags, environ)
+    node = NodeProcess(folder, flags, environ=environ)
     try:
         yield node
     finally:

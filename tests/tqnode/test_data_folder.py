@@ -31,6 +31,15 @@ def test_the_address_is_there_while_the_folder_is_owned(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["tqnode.pid"]
 
 
+def test_the_address_that_a_killed_owner_left_is_gone_before_the_next_ones_pid_is_there(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "tqnode.url").write_text("http://127.0.0.1:1\n")
+    DataFolder.take(tmp_path)
+    assert not (tmp_path / "tqnode.url").exists()
+    assert (tmp_path / "tqnode.pid").read_text() == f"{os.getpid()}\n"
+
+
 def test_a_folder_that_is_a_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
