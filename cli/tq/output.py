@@ -9,11 +9,11 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from msgspec import Raw, UnsetType
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
 # Control characters of both sets, line and paragraph separators, and what reverses or hides text.
@@ -36,6 +36,9 @@ COLOURS = {
 }
 # Wide enough that no table made for a pipe or a file is ever cut.
 _UNCUT = 100_000
+GAP = 2
+# Less of a name tells nothing.
+CUT_CHARS_MIN = 8
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -64,6 +67,16 @@ def coloured(stream: IO[Any]) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def paint(text: str, state: str) -> str:
+    """``text`` in the colour of ``state``, where standard output is coloured."""
+    style = COLOURS.get(state, "").split()
+    if not style or not coloured(sys.stdout):
+        return text
+    import click
+
+    return click.style(text, fg=style[-1], bold="bold" in style)
+
+
 def on_terminal() -> bool:
     """Whether standard output is read by a person."""
     return sys.stdout.isatty()
@@ -88,12 +101,14 @@ class Column(NamedTuple):
         right: whether its cells are numbers, flush right.
         cut: whether its cells may be cut when the terminal is narrow.
         state: whether its cells are states, each in its colour.
+        spare: whether it is left out when the terminal is narrow, the highest number first; 0 never.
     """
 
     title: str
     right: bool = False
     cut: bool = False
     state: bool = False
+    spare: int = 0
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, header: bool = True) -> "Table":
@@ -101,29 +116,71 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, header: b
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=header, header_style="bold")
-    for column in columns:
-        made.add_column(
-            column.title,
-            justify="right" if column.right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=None if column.cut else len(column.title),
-            ratio=None,
-        )
-    for row in rows:
-        made.add_row(
-            *(
-                Text(safe(cell, one_line=True), style=COLOURS.get(cell, "") if column.state else "")
-                for column, cell in zip(columns, row, strict=True)
-            )
-        )
+    made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=header, header_style="bold")
+    shown = [
+        [
+            Text(safe(cell, one_line=True), style=COLOURS.get(cell, "") if column.state else "")
+            for column, cell in zip(columns, row, strict=True)
+        ]
+        for row in rows
+    ]
+    natural = [
+        max([len(column.title), *(row[index].cell_len for row in shown)])
+        for index, column in enumerate(columns)
+    ]
+    widths = fitted(columns, natural, console().width)
+    for index, width in widths.items():
+        column = columns[index]
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        made.add_column(column.title, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+    for row in shown:
+        made.add_row(*(row[index] for index in widths))
     return made
+
+
+def fitted(columns: Sequence[Column], natural: Sequence[int], room: int) -> dict[int, int]:
+    """Which columns are shown, and how wide each is; rich would cut a little off every one.
+
+    Args:
+        columns: all of them.
+        natural: how wide each would be.
+        room: characters in a line.
+    """
+    widths = dict(enumerate(natural))
+
+    def excess() -> int:
+        return sum(widths.values()) + GAP * (len(widths) - 1) - room
+
+    def floor(index: int) -> int:
+        return min(natural[index], CUT_CHARS_MIN) if columns[index].cut else natural[index]
+
+    for spare in sorted({column.spare for column in columns} - {0}, reverse=True):
+        if excess() - sum(width - floor(index) for index, width in widths.items()) <= 0:
+            break
+        widths = {index: width for index, width in widths.items() if columns[index].spare != spare}
+    while excess() > 0:
+        widest = max(widths, key=lambda index: widths[index] - floor(index))
+        if widths[widest] <= floor(widest):
+            break
+        widths[widest] -= 1
+    return widths
 
 
 def write_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, header: bool = True) -> None:
     """Writes a table to standard output; in full when that is not a terminal."""
-    console().print(table(columns, rows, header=header))
+    write(table(columns, rows, header=header))
+
+
+def write(picture: "RenderableType") -> None:
+    """Writes what rich can draw to standard output; without the blanks that it ends lines with."""
+    screen = console()
+    if on_terminal():
+        screen.print(picture)
+        return
+    with screen.capture() as captured:
+        screen.print(picture)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+    sys.stdout.flush()
 
 
 def write_json(value: Any) -> None:
@@ -207,7 +264,7 @@ def age(stamp: str | None, *, now: datetime | None = None) -> str:
         now = datetime.fromtimestamp(SystemClock().now_ms() / 1000, UTC)
     past = (now - parse_stamp(stamp)).total_seconds()
     # The node's clock and ours differ a little: nothing "in 3ms" is worth telling.
-    return f"in {span(-past)}" if past < -1 else span(max(past, 0))
+    return f"in {span(round(-past))}" if past <= -1 else f"{span(int(past))}" if past >= 1 else "0s"
 
 
 def size(count: float) -> str:

@@ -1,5 +1,6 @@
 """What all commands share: how they are declared, reach the node, fail, and what their exit code says."""
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -242,12 +243,14 @@ def failure(error: "TqError") -> Failed:
     """The message, the advice and the exit code for what went wrong with the node."""
     from tq import errors
 
-    told = str(error)
+    told = f"{error.field}: {error.detail}" if error.field else str(error)
     match error:
         case errors.ConfigError():
             return Failed(told, code=ExitCode.USAGE)
         case errors.TqUnavailable():
-            return Failed(told, hint=REACH_HINT, code=ExitCode.UNAVAILABLE)
+            # Its own advice is for programs as well; the hint has what is for people.
+            why = re.sub(r"\[Errno \d+\] ", "", told.partition("; ")[0])
+            return Failed(why, hint=REACH_HINT, code=ExitCode.UNAVAILABLE)
         case errors.OutcomeUnknown():
             return Failed(told, hint="it may have been done: look before you repeat", code=ExitCode.UNKNOWN)
         case errors.Busy():

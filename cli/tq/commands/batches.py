@@ -219,4 +219,4 @@ def cut(piece: list[Line], tasks: list[Line], error: ApiError) -> list[list[Line
 def reason_of(error: ApiError) -> str:
     """Why the node refused a line, with the field as it is named in that line."""
     field = _ROW.sub("", error.field or "", count=1)
-    return f"{error.detail} (field {field})" if field else error.detail
+    return f"{field}: {error.detail}" if field else error.detail

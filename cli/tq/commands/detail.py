@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tq.output import COLOURS, age, coloured, parse_stamp, pretty, safe, span
+from tq.output import age, coloured, paint, parse_stamp, pretty, safe, span
 
 if TYPE_CHECKING:
     from tq.wire import RetryPolicy, Task, TaskError
@@ -23,20 +23,17 @@ def write_task(task: "Task") -> None:
     at = now()
     for label, text in _facts(task, at):
         lines = safe(text).split("\n")
-        _write(label, lines[0], style=COLOURS.get(task.state) if label == "state" else None)
+        _write(label, lines[0], state=task.state if label == "state" else "")
         for line in lines[1:]:
             _write("", line)
     click.echo()
 
 
-def _write(label: str, text: str, *, style: str | None = None) -> None:
+def _write(label: str, text: str, *, state: str = "") -> None:
+    head = f"{label:<{LABEL_CHARS}}"
     if coloured(sys.stdout):
-        label_out = click.style(f"{label:<{LABEL_CHARS}}", dim=True)
-        *weight, colour = (style or "").split()
-        text = click.style(text, fg=colour, bold="bold" in weight) if style else text
-    else:
-        label_out = f"{label:<{LABEL_CHARS}}"
-    click.echo(f"{label_out}{text}".rstrip())
+        head = click.style(head, dim=True)
+    click.echo(f"{head}{paint(text, state)}".rstrip())
 
 
 def _facts(task: "Task", at: datetime) -> Iterator[tuple[str, str]]:

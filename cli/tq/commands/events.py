@@ -1,6 +1,5 @@
 """``tq events``."""
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -51,7 +50,7 @@ def events(
 
 
 def _show(event: "Event", *, as_json: bool) -> None:
-    from tq.output import COLOURS, coloured, safe, write_json
+    from tq.output import paint, safe, write_json
 
     if event.task is None:
         if as_json:
@@ -70,10 +69,7 @@ def _show(event: "Event", *, as_json: bool) -> None:
         )
         return
     task = event.task
-    state = f"{task.state:<9}"
-    if coloured(sys.stdout):
-        *weight, colour = COLOURS.get(task.state, "").split() or [""]
-        state = click.style(state, fg=colour or None, bold="bold" in weight)
+    state = paint(f"{safe(task.state, one_line=True):<9}", task.state)
     told = f"{task.queue}  {task.kind}" + (f"  try {task.attempt}" if task.attempt else "")
     reason = f"  ({task.reason})" if task.reason else ""
     click.echo(f"{safe(task.at)}  {safe(task.id)}  {state}  {safe(told + reason, one_line=True)}")

@@ -131,6 +131,7 @@ class Run:
         self._progress = kept.progress
         self._name = name
         self._size = size
+        self._before = kept.progress.imported
 
     def to_the_end(self, *, skip_invalid: bool, unsure: str | None, as_json: bool) -> int:
         """Imports what is left and tells the sum.
@@ -187,8 +188,8 @@ class Run:
             return True
         if unsure is None:
             raise Failed(
-                f"lines after {self._progress.lines} were sent at {sending.at}; whether the node took them is not"
-                " known, and it does not know them again after an hour",
+                f"lines after {self._progress.lines} were sent at {sending.at}; whether the node took them"
+                " is not known, and after an hour it does not know them again",
                 hint="look with `tq list --created-after`, then decide: --unsure send or --unsure skip",
                 code=ExitCode.UNKNOWN,
             )
@@ -214,7 +215,9 @@ class Run:
             names = ("lines", "imported", "duplicates", "skipped", "unsure")
             write_json({name: getattr(progress, name) for name in names})
             return
-        told = [f"imported {progress.imported} tasks"]
+        told = [f"imported {progress.imported - self._before} tasks"]
+        if self._before:
+            told[0] += f" ({progress.imported} in all)"
         if progress.duplicates:
             told.append(f"{progress.duplicates} were there already")
         if progress.skipped:

@@ -1,8 +1,8 @@
 """``tq list``."""
 
 import itertools
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -11,9 +11,11 @@ from tq.commands.filters import filter_options, given
 
 if TYPE_CHECKING:
     from tq.client import Client
+    from tq.output import Column
     from tq.wire import Task
 
 LIMIT_DEFAULT = 50
+PRIORITY_DEFAULT = 128
 # Tables are laid out this many rows at a time, so that a long list comes as a stream.
 ROWS_AT_ONCE = 500
 # With payloads a page can be large: one of 1 MiB each at this size still fits in memory easily.
@@ -102,41 +104,18 @@ def each_task(client: "Client", filters: dict[str, Any], *, payload: bool) -> "I
 
 
 def _write_tables(tasks: "Iterable[Task]", *, payload: bool) -> None:
-    from tq.output import Column, write_table
+    from tq.output import on_terminal, write_table
 
-    columns = [
-        Column("ID"),
-        Column("STATE", state=True),
-        Column("QUEUE", cut=True),
-        Column("KIND", cut=True),
-        Column("PRI", right=True),
-        Column("TRY", right=True),
-        Column("AGE", right=True),
-        Column("NOTE", cut=True),
-    ]
-    if payload:
-        columns += [Column("PAYLOAD", cut=True), Column("RESULT", cut=True)]
+    cells = PAYLOAD_CELLS if payload else CELLS
     rows = iter(tasks)
     header = True
     while chunk := list(itertools.islice(rows, ROWS_AT_ONCE)):
-        write_table(columns, [_row(task, payload=payload) for task in chunk], header=header)
+        if header and on_terminal():
+            # A terminal is narrow: no room for what is the same everywhere.
+            cells = [cell for cell in cells if not cell.dull or any(not cell.dull(task) for task in chunk)]
+        columns = [cell.column() for cell in cells]
+        write_table(columns, [[cell.text(task) for cell in cells] for task in chunk], header=header)
         header = False
-
-
-def _row(task: "Task", *, payload: bool) -> list[str]:
-    from tq.output import age, brief
-
-    cells = [
-        task.id,
-        task.state,
-        task.queue,
-        task.kind,
-        str(task.priority),
-        f"{task.attempt}/{task.max_attempts}",
-        age(task.created_at),
-        _remark(task),
-    ]
-    return [*cells, brief(task.payload), brief(task.result)] if payload else cells
 
 
 def _remark(task: "Task") -> str:
@@ -152,3 +131,76 @@ def _remark(task: "Task") -> str:
         done = brief(task.progress)
         return f"{asked}{task.worker or ''}" + (f" {done}" if done else "")
     return ""
+
+
+def _priority(task: "Task") -> str:
+    return str(task.priority)
+
+
+def _tries(task: "Task") -> str:
+    return f"{task.attempt}/{task.max_attempts}"
+
+
+def _age(task: "Task") -> str:
+    from tq.output import age
+
+    return age(task.created_at)
+
+
+def _brief(name: str) -> "Callable[[Task], str]":
+    def text(task: "Task") -> str:
+        from tq.output import brief
+
+        return brief(getattr(task, name))
+
+    return text
+
+
+class Cell(NamedTuple):
+    """A column of the table of tasks.
+
+    Args:
+        title: its heading.
+        text: what it shows of a task.
+        dull: whether that is not worth showing.
+        right: as for :class:`tq.output.Column`.
+        cut: likewise.
+        state: likewise.
+        spare: likewise.
+    """
+
+    title: str
+    text: "Callable[[Task], str]"
+    dull: "Callable[[Task], bool] | None" = None
+    right: bool = False
+    cut: bool = False
+    state: bool = False
+    spare: int = 0
+
+    def column(self) -> "Column":
+        """Its heading and how it is laid out."""
+        from tq.output import Column
+
+        return Column(self.title, right=self.right, cut=self.cut, state=self.state, spare=self.spare)
+
+
+_ID = Cell("ID", lambda task: task.id)
+_STATE = Cell("STATE", lambda task: task.state, state=True)
+_KIND = Cell("KIND", lambda task: task.kind, cut=True)
+CELLS = [
+    _ID,
+    _STATE,
+    Cell("QUEUE", lambda task: task.queue, cut=True),
+    _KIND,
+    Cell("PRI", _priority, lambda task: task.priority == PRIORITY_DEFAULT, right=True, spare=3),
+    Cell("TRY", _tries, lambda task: not task.attempt, right=True, spare=2),
+    Cell("AGE", _age, right=True, spare=1),
+    Cell("NOTE", _remark, lambda task: not _remark(task), cut=True),
+]
+PAYLOAD_CELLS = [
+    _ID,
+    _STATE,
+    _KIND,
+    Cell("PAYLOAD", _brief("payload"), cut=True),
+    Cell("RESULT", _brief("result"), lambda task: not _brief("result")(task), cut=True, spare=1),
+]

@@ -74,6 +74,15 @@ def read_lines(file: BinaryIO, *, number: int, offset: int) -> Iterator[Line]:
         number += 1
 
 
+def _named(told: str) -> str:
+    """A complaint of the decoder, beginning with the field it is about."""
+    words, _, where = told.partition(" - at `$")
+    if "matching regex" in words:
+        words = "must be letters, digits and any of _ . : @ + -, and begin with a letter, a digit or _"
+    field = where.removeprefix(".").rstrip("`")
+    return f"{field}: {words}" if field else words
+
+
 def fault_of(raw: bytes) -> str | None:
     """Why ``raw`` is not a task to enqueue, as far as can be told without the node."""
     import msgspec
@@ -86,7 +95,7 @@ def fault_of(raw: bytes) -> str | None:
         told = str(error)
         if "unknown field `id`" in told:
             return "this is a task as `tq list` prints it; `tq export` writes what can be imported"
-        return told
+        return _named(told)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return f"not JSON: {error}".replace("not JSON: JSON is", "not JSON:")
     except RecursionError:

@@ -1,7 +1,7 @@
 """Commands about queues: queues, queue pause, queue resume, queue purge."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -10,40 +10,48 @@ from tq.commands.base import ExitCode, Failed, Group, command, complete_queues, 
 from tq.commands.values import STATES
 
 if TYPE_CHECKING:
-    from tq.output import Column
+    from rich.table import Table
+
     from tq.wire import QueueInfo
 
 # The order in which a task passes through them.
 _SHOWN = ("ready", "running", "scheduled", "blocked", "succeeded", "dead", "cancelled")
+RARE = ("blocked", "cancelled")
 PURGEABLE = tuple(state for state in STATES if state != "running")
 PURGED_BY_DEFAULT = ("blocked", "scheduled", "ready")
 
 
-def queue_columns() -> "list[Column]":
-    """The columns of a table of queues."""
-    from tq.output import Column
+def queue_table(infos: "Sequence[QueueInfo]") -> "Table":
+    """The queues with their counts. A state no task is in is a dot, so that what there is stands out."""
+    from tq.output import Column, span, table
 
-    counts = (Column(state[:5].upper() if len(state) > 7 else state.upper(), right=True) for state in _SHOWN)
-    return [Column("QUEUE", cut=True), *counts, Column("OLDEST", right=True), Column("", cut=True)]
+    shown = _shown(infos)
+    columns = [Column("QUEUE", cut=True), *(Column(state.upper(), right=True) for state in shown)]
+    columns.append(Column("OLDEST", right=True))
+    if any(info.paused for info in infos):
+        columns.append(Column(""))
+    rows = []
+    for info in infos:
+        counts = [str(info.counts.get(state, 0) or "·") for state in shown]
+        oldest = "" if info.oldest_ready_age_s is None else span(int(info.oldest_ready_age_s))
+        paused = "paused" if info.paused else ""
+        rows.append([info.queue, *counts, oldest, paused][: len(columns)])
+    return table(columns, rows)
 
 
-def queue_row(info: "QueueInfo") -> list[str]:
-    """One queue as a row of such a table."""
-    from tq.output import span
-
-    counts = [str(info.counts.get(state, 0) or "·") for state in _SHOWN]
-    oldest = "" if info.oldest_ready_age_s is None else span(info.oldest_ready_age_s)
-    return [info.queue, *counts, oldest, "paused" if info.paused else ""]
+def _shown(infos: "Sequence[QueueInfo]") -> list[str]:
+    """The states that get a column: always those that most queues have, so that the table fits."""
+    return [state for state in _SHOWN if state not in RARE or any(info.counts.get(state) for info in infos)]
 
 
-def _write(infos: "Iterable[QueueInfo]", *, as_json: bool) -> None:
-    from tq.output import write_json, write_table
+def _write(infos: "Sequence[QueueInfo]", *, as_json: bool) -> None:
+    from tq.output import write, write_json
 
     if as_json:
         for info in infos:
             write_json(info)
     else:
-        write_table(queue_columns(), [queue_row(info) for info in infos])
+        write(queue_table(infos))
 
 
 @command("queues", examples=("tq queues", "tq queues --json | jq -r 'select(.paused).queue'"))

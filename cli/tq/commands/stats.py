@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 @json_option("the statistics as JSON")
 def stats(as_json: bool) -> None:
     """Show the node's totals."""
-    from tq.commands.queue import queue_columns, queue_row
-    from tq.output import safe, write_json, write_table
+    from tq.commands.queue import queue_table
+    from tq.output import safe, write, write_json
 
     with connect() as client:
         found = client.stats()
@@ -28,7 +28,7 @@ def stats(as_json: bool) -> None:
         click.echo(safe(f"{label:<12}{text}", one_line=True))
     if found.queues:
         click.echo()
-        write_table(queue_columns(), [queue_row(info) for info in found.queues])
+        write(queue_table(found.queues))
 
 
 def _facts(found: "Stats", url: str) -> Iterator[tuple[str, str]]:

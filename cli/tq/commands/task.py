@@ -153,12 +153,13 @@ def delete(task_ids: tuple[str, ...], as_json: bool) -> int:
 
 
 def _tell(task: "Task", *, as_json: bool, remark: str = "") -> None:
-    from tq.output import safe, write_json
+    from tq.output import paint, safe, write_json
 
     if as_json:
         write_json(task)
     else:
-        click.echo(f"{task.id}  {safe(task.state)}" + (f"  ({remark})" if remark else ""))
+        state = paint(safe(task.state, one_line=True), task.state)
+        click.echo(f"{task.id}  {state}" + (f"  ({remark})" if remark else ""))
 
 
 def on_each(arguments: Sequence[str], act: Callable[["Client", str], None], *, verb: str) -> int:
@@ -184,7 +185,8 @@ def on_each(arguments: Sequence[str], act: Callable[["Client", str], None], *, v
             except (ApiError, Failed) as error:
                 failed = error if isinstance(error, Failed) else failure(error)
                 sys.stdout.flush()
-                complain(f"{verb} {task_id}: {failed.message}", failed.hint)
+                named = failed.message if task_id in failed.message else f"{task_id}: {failed.message}"
+                complain(f"{verb}: {named}", failed.hint)
                 codes.add(failed.code)
     if not codes:
         return ExitCode.OK

@@ -63,9 +63,9 @@ def _look(client: "Client") -> Snapshot:
 
 
 def _print(client: "Client", now: Snapshot, before: Snapshot | None) -> None:
-    from tq.output import console
+    from tq.output import write
 
-    console().print(render(client.urls[0], now, before))
+    write(render(client.urls[0], now, before))
 
 
 def _log(client: "Client", interval_s: float) -> None:
@@ -105,7 +105,7 @@ def render(url: str, now: Snapshot, before: Snapshot | None, *, trouble: str = "
     from rich.console import Group
     from rich.text import Text
 
-    from tq.commands.queue import queue_columns, queue_row
+    from tq.commands.queue import queue_table
     from tq.commands.workers import worker_columns, worker_row
     from tq.output import safe, span, table
 
@@ -115,7 +115,7 @@ def render(url: str, now: Snapshot, before: Snapshot | None, *, trouble: str = "
     if trouble:
         parts.append(Text(safe(f"not reached: {trouble}", one_line=True), style="bold red"))
     busiest = sorted(now.stats.queues, key=lambda info: (-_waiting(info.counts), info.queue))
-    parts += [Text(), table(queue_columns(), [queue_row(info) for info in busiest])]
+    parts += [Text(), queue_table(busiest)]
     if now.workers:
         working = sorted(now.workers, key=lambda worker: (-worker.running, worker.name))
         parts += [Text(), table(worker_columns(), [worker_row(worker) for worker in working])]

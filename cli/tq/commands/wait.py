@@ -65,10 +65,10 @@ def wait_for(client: "Client", task_ids: Sequence[str], *, timeout_s: float | No
             view.show(task, watch)
         view.close()
     for task_id in watch.missing:
-        complain(f"no task {task_id}", "it was deleted, or never was")
+        complain(f"wait: no task {task_id}", "it was deleted, or never was")
     if watch.pending:
         shown = ", ".join(list(watch.pending)[:3]) + (", …" if len(watch.pending) > 3 else "")
-        complain(f"timed out; not ended: {shown}")
+        complain(f"wait: timed out; not ended: {shown}")
     return watch.exit_code()
 
 

@@ -25,9 +25,9 @@ def worker_columns() -> "list[Column]":
         Column("STATE", state=True),
         Column("BUSY", right=True),
         Column("SEEN", right=True),
-        Column("UP", right=True),
+        Column("UP", right=True, spare=2),
         Column("QUEUES", cut=True),
-        Column("HOST", cut=True),
+        Column("HOST", cut=True, spare=1),
     ]
 
 
