@@ -127,6 +127,14 @@ def check(file: Path | None, as_json: bool, **flags: str | None) -> None:
     click.echo(report.as_json(effective) if as_json else report.as_toml(effective))
 
 
+@config.command()
+def keys() -> None:
+    """Print what each key means, with its default, unit and bounds, as a Markdown table."""
+    from tqnode.config.report import as_markdown
+
+    click.echo(as_markdown())
+
+
 @main.command()
 @click.option("--listen", default="127.0.0.1:7333", show_default=True, help="Address of the demo's node.")
 @click.option("--once", is_flag=True, help="Stop when the tasks are done: exit code 0, or 1 if any is not.")

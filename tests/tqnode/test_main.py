@@ -120,3 +120,14 @@ def test_an_unknown_flag_is_refused_with_exit_code_2() -> None:
 def test_each_command_says_in_its_help_what_it_does() -> None:
     for command in [*main.commands.values(), *config_command.commands.values()]:
         assert command.help
+
+
+def test_the_documented_table_is_the_one_that_config_keys_prints() -> None:
+    document = Path(__file__).parents[2] / "web" / "tqweb" / "docs" / "configuration.md"
+    assert invoke("config", "keys").output in document.read_text()
+
+
+def test_the_documentation_names_every_protection_that_is_refused() -> None:
+    document = Path(__file__).parents[2] / "web" / "tqweb" / "docs" / "configuration.md"
+    text = document.read_text()
+    assert [key for key in LATER if f"`{key}`" not in text] == []

@@ -42,3 +42,13 @@ def mistakes_as_json(error: ConfigError) -> str:
     """``{"mistakes": [{"source": ..., "detail": ...}]}``."""
     mistakes = [{"source": mistake.source, "detail": mistake.detail} for mistake in error.mistakes]
     return json.dumps({"mistakes": mistakes}, indent=2)
+
+
+def as_markdown() -> str:
+    """What each key means, as the table of the documentation."""
+    rows = ["| Key | Default | Unit | Bounds | Meaning |", "|---|---|---|---|---|"]
+    for key, setting in SETTINGS.items():
+        default = "the host's name" if key == "name" else f"`{_toml(setting.default)}`"
+        bounds = setting.bounds.replace("|", "\\|")
+        rows.append(f"| `{key}` | {default} | {setting.unit} | {bounds} | {setting.help} |")
+    return "\n".join(rows)
