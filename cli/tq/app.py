@@ -31,6 +31,8 @@ class TaskFunction(Generic[P, R]):
         options: how its tasks are run unless a call says otherwise.
     """
 
+    __name__: str
+
     def __init__(self, function: Callable[P, R], *, app: App, kind: str, options: Mapping[str, Any]) -> None:
         self.function = function
         self.kind = kind

@@ -77,8 +77,11 @@ class Snooze(Exception):  # an order to the worker, not an error
     """Raised by a handler: give the task back and run it again in ``delay_s`` seconds, as if not tried."""
 
     def __init__(self, delay_s: float = 0.0) -> None:
-        super().__init__(f"snooze for {delay_s:g} s")
+        super().__init__(delay_s)
         self.delay_s = delay_s
+
+    def __str__(self) -> str:
+        return f"snooze for {self.delay_s:g} s"
 
 
 class Reject(Exception):  # an order to the worker, not an error
@@ -94,8 +97,13 @@ class RetryLater(Exception):  # an order to the worker, not an error
     """
 
     def __init__(self, delay_s: float | None = None, message: str = "asked to be tried again later") -> None:
-        super().__init__(message)
+        # All arguments: a pickle, on its way out of a worker's child process, is made from them.
+        super().__init__(delay_s, message)
         self.delay_s = delay_s
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Cancelled(Exception):  # an order to the worker, not an error

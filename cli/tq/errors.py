@@ -31,7 +31,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +68,16 @@ class TqError(Exception):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A handler that calls the API may fail in a worker's child process: its error must travel.
+        return _revive, (type(self), self.args, self.__dict__)
+
+
+def _revive(kind: type[TqError], args: tuple[Any, ...], facts: dict[str, Any]) -> TqError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 class ConfigError(TqError):
