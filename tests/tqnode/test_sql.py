@@ -1,0 +1,95 @@
+import re
+from pathlib import Path
+
+import apsw
+import pytest
+
+import tqnode.sql
+from tests.source_tree import sources
+from tqnode.sql import migrations, statement
+
+FOLDER = Path(tqnode.sql.__file__).parent
+NAMES = sorted(
+    name
+    for file in FOLDER.glob("*.sql")
+    for name in re.findall(r"^-- name: (\w+)$", file.read_text(), re.MULTILINE)
+)
+
+
+@pytest.fixture(scope="module")
+def database() -> apsw.Connection:
+    connection = apsw.Connection(":memory:")
+    for _, script in migrations():
+        connection.execute(script)
+    return connection
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_statement_fits_the_schema_and_carries_no_comment(name: str, database: apsw.Connection) -> None:
+    text = statement(name)
+    assert text
+    assert "--" not in text
+    for part in filter(str.strip, text.split(";")):
+        head = part.split()[0]
+        if head in {"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA"}:
+            continue
+        # EXPLAIN compiles it, which finds every wrong name of a table or column.
+        marks = part.count("?")
+        database.execute(f"EXPLAIN {part}", [None] * marks if marks else Anything()).fetchall()
+
+
+class Anything(dict[str, object]):
+    """Parameters of every name."""
+
+    def __missing__(self, key: str) -> object:
+        return None
+
+
+def test_every_statement_is_used_by_its_name_somewhere() -> None:
+    texts = [str(constant.value) for source in sources("tqnode") for constant in source.texts]
+    assert not set(NAMES) - set(texts)
+
+
+def test_a_statement_that_no_file_has_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        statement("no_such_statement")
+
+
+def test_no_two_statements_have_the_same_name() -> None:
+    assert len(NAMES) == len(set(NAMES)) > 50
+
+
+def test_migrations_are_numbered_without_a_gap_from_one() -> None:
+    numbers = [number for number, _ in migrations()]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert all(script.strip() for _, script in migrations())
+
+
+QUICK = {
+    "claim_tasks": "task_ready",
+    "find_due": "task_due",
+    "find_expired_leases": "task_lease",
+    "find_outdated": "task_expiry",
+    "find_kept_too_long": "task_finished",
+    "find_key_holder": "task_unique",
+    "next_due": "task_due",
+    "next_lease_end": "task_lease",
+    "next_expiry": "task_expiry",
+    "read_task": "INTEGER PRIMARY KEY",
+    "delete_old_idempotency": "idempotency_age",
+}
+
+
+@pytest.mark.parametrize(("name", "index"), QUICK.items())
+def test_a_statement_that_must_be_quick_uses_its_index_and_scans_no_table(
+    name: str, index: str, database: apsw.Connection
+) -> None:
+    plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement(name)}", Anything())]
+    assert any(index in step for step in plan), plan
+    scans = [step for step in plan if re.match(r"SCAN (task|idempotency)\b(?!.*INDEX)", step)]
+    assert not scans, plan
+
+
+def test_the_claim_takes_tasks_in_the_order_of_the_index_without_sorting(database: apsw.Connection) -> None:
+    plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement('claim_tasks')}", Anything())]
+    assert not [step for step in plan if "TEMP B-TREE" in step], plan
