@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
@@ -143,7 +143,9 @@ class AsyncClient:
         """
         return await self._call(calls.page(filters, limit=limit, cursor=cursor))
 
-    def list(self, *, limit: int | None = None, **filters: Unpack[calls.Filters]) -> AsyncIterator[wire.Task]:
+    def list(
+        self, *, limit: int | None = None, **filters: Unpack[calls.Filters]
+    ) -> AsyncGenerator[wire.Task, None]:
         """All tasks that match, newest first, fetched page by page as they are read.
 
         Args:
@@ -328,7 +330,7 @@ class AsyncClient:
         queue: str | None = None,
         kind: str | None = None,
         ids: Iterable[str] | None = None,
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Changes of state as they happen, without end; reconnects where it left off.
 
         Args:
@@ -359,7 +361,7 @@ class AsyncClient:
                     return result
                 answer = await performer.perform(effect)
 
-    async def _iterate(self, program: Program[None]) -> AsyncIterator[Any]:
+    async def _iterate(self, program: Program[None]) -> AsyncGenerator[Any, None]:
         """As :meth:`_run`, for a program that hands out items on its way."""
         async with self._transport.performer() as performer:
             answer: Any = None

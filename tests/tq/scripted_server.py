@@ -1,0 +1,118 @@
+"""A real HTTP server on loopback that answers as a test tells it, also wrongly or not at all."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+
+import msgspec
+
+
+class Got(NamedTuple):
+    """A request as it arrived."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Say(NamedTuple):
+    """An answer to give.
+
+    Attributes:
+        cut_after: of the body's bytes only so many are sent, then the connection is cut; 0 also cuts
+            the head off, as when the node dies while it works.
+        hang: whether to hold the connection open in silence after that, instead of cutting it.
+    """
+
+    status: int = 200
+    value: Any = None
+    raw: bytes | None = None
+    headers: dict[str, str] = {}  # noqa: RUF012  # never changed
+    cut_after: int | None = None
+    hang: bool = False
+
+    @property
+    def body(self) -> bytes:
+        return msgspec.json.encode(self.value) if self.raw is None else self.raw
+
+
+class Server:
+    """Answers requests in order; the last answer stays. A server without answers refuses to speak."""
+
+    def __init__(self, *answers: Say) -> None:
+        self.answers = list(answers)
+        self.got: list[Got] = []
+        self.connections = 0
+        self._released = threading.Event()
+        scripted = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                scripted.connections += 1
+                super().setup()
+
+            def _any(self) -> None:
+                scripted._answer(self)
+
+            do_GET = do_POST = do_DELETE = _any  # noqa: N815, RUF100  # the names http.server calls
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Tests read `got` instead."""
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+
+    def stop(self) -> None:
+        """Ends what still hangs, and frees the port."""
+        self._released.set()
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join(10)
+
+    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
+        body = handler.rfile.read(int(handler.headers.get("content-length", 0)))
+        headers = {name.lower(): value for name, value in handler.headers.items()}
+        self.got.append(Got(handler.command, handler.path, headers, body))
+        say = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if say.cut_after != 0:
+            handler.send_response(say.status)
+            for name, value in {"content-type": "application/json", **say.headers}.items():
+                handler.send_header(name, value)
+            if "transfer-encoding" not in say.headers:
+                handler.send_header("content-length", str(len(say.body)))
+            handler.end_headers()
+            handler.wfile.write(say.body[: say.cut_after])
+            handler.wfile.flush()
+        if say.hang:
+            self._released.wait(30)
+        if say.cut_after is not None:
+            handler.close_connection = True
+            with contextlib.suppress(OSError):
+                handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def serving(*answers: Say) -> Iterator[Server]:
+    """A server for the length of a ``with`` block."""
+    server = Server(*answers)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
