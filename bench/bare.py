@@ -1,0 +1,132 @@
+"""Baseline (a): what the same statements cost in a loop around apsw, with nothing else done.
+
+The statements, the schema, the pragmas and the grouping are the server's own. What is left out is all that
+makes it a server: threads, ids and tokens as text, results as objects, events, tallies' bookkeeping.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+from tqnode import ids
+from tqnode.sql import statement
+from tqnode.store.connection import open_writer
+from tqnode.store.migrations import migrate
+
+QUEUE: Final = "default"
+KIND: Final = "bench"
+PAYLOAD: Final = b'{"user":12345,"template":"welcome","to":"someone@example.com"}'
+LEASE_MS: Final = 30_000
+MAX_ATTEMPTS: Final = 10
+WORKER: Final = "bench"
+NOW_MS: Final = 1_800_000_000_000
+SECRET: Final = 1 << 62
+
+_BEGIN = statement("begin")
+_COMMIT = statement("commit")
+_READ_DEPTH = statement("read_depth")
+_FIND_QUEUE = statement("find_queue")
+_ADD_QUEUE = statement("add_queue")
+_INSERT_TASK = statement("insert_task")
+_INSERT_BODY = statement("insert_body")
+_FIND_WORKER_STATE = statement("find_worker_state")
+_CLAIM = statement("claim_tasks")
+_READ_BODY = statement("read_body")
+_COMPLETE = statement("complete_task")
+_CHANGE_TALLY = statement("change_tally")
+_START_TALLY = statement("start_tally")
+
+_BY_QUEUE: Final = {"queue": QUEUE}
+Held = list[tuple[Any, ...]]
+
+
+class BareQueue:
+    """The operations as plain loops; each call is one transaction.
+
+    Args:
+        folder: where the database file goes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._connection = open_writer(folder / "bare.db")
+        migrate(self._connection)
+        self._connection.execute(_ADD_QUEUE, {"queue": QUEUE, "now_ms": NOW_MS})
+        self._seq = 0
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def enqueue(self, operations: int, size: int) -> None:
+        """``operations`` enqueues of ``size`` tasks each, in one transaction."""
+        execute, many = self._connection.execute, self._connection.executemany
+        execute(_BEGIN)
+        for _ in range(operations):
+            execute(_READ_DEPTH, _BY_QUEUE).fetchall()
+            execute(_FIND_QUEUE, _BY_QUEUE).fetchall()
+            first = self._seq + 1
+            self._seq += size
+            numbers = range(first, first + size)
+            many(_INSERT_TASK, [self._row(seq) for seq in numbers])
+            many(_INSERT_BODY, [(seq, PAYLOAD, None, None, None) for seq in numbers])
+        self._tally("ready", operations * size)
+        execute(_COMMIT)
+
+    def _row(self, seq: int) -> tuple[Any, ...]:
+        packed = ids.pack(at_ms=NOW_MS, seq=seq, nonce=seq)
+        return (
+            *(seq, packed, QUEUE, KIND, "ready", 128, NOW_MS, NOW_MS, MAX_ATTEMPTS, LEASE_MS),
+            *(None, None, None, None),
+        )
+
+    def claim(self, operations: int, size: int) -> Held:
+        """``operations`` claims of up to ``size`` tasks, in one transaction; the rows claimed."""
+        execute = self._connection.execute
+        execute(_BEGIN)
+        held: Held = []
+        for _ in range(operations):
+            execute(_FIND_WORKER_STATE, {"id": WORKER}).fetchall()
+            execute(_FIND_QUEUE, _BY_QUEUE).fetchall()
+            rows = execute(
+                _CLAIM,
+                {
+                    "queue": QUEUE,
+                    "worker": WORKER,
+                    "secret": SECRET,
+                    "lease_ms": None,
+                    "min_priority": 0,
+                    "now_ms": NOW_MS,
+                    "max": size,
+                },
+            ).fetchall()
+            for row in rows:
+                execute(_READ_BODY, {"seq": row[0]}).fetchall()
+            held += rows
+        self._tally("ready", -len(held))
+        self._tally("running", len(held))
+        execute(_COMMIT)
+        return held
+
+    def complete(self, held: Held) -> None:
+        """Completes what was claimed, in one transaction."""
+        execute = self._connection.execute
+        execute(_BEGIN)
+        for row in held:
+            execute(
+                _COMPLETE,
+                {
+                    "seq": row[0],
+                    "id": row[1],
+                    "grants": row[5],
+                    "secret": SECRET,
+                    "now_ms": NOW_MS,
+                    "receipt": None,
+                },
+            ).fetchall()
+        self._tally("running", -len(held))
+        self._tally("succeeded", len(held))
+        execute(_COMMIT)
+
+    def _tally(self, state: str, tasks: int) -> None:
+        row = {"queue": QUEUE, "state": state, "tasks": tasks}
+        self._connection.execute(_CHANGE_TALLY, row)
+        if not self._connection.changes():
+            self._connection.execute(_START_TALLY, row)

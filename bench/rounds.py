@@ -1,0 +1,104 @@
+"""Two ways of doing the same work, timed in turns, so that a noisy machine slows both alike."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, Protocol
+
+ROUNDS: Final = 15
+
+
+class Side(Protocol):
+    """One way of doing the work."""
+
+    def prepare(self) -> None:
+        """What has to be there before a round; not timed."""
+
+    def run(self) -> None:
+        """One round."""
+
+
+class Plain(NamedTuple):
+    """A side made of two functions."""
+
+    run: Callable[[], None]
+    prepare: Callable[[], None] = lambda: None
+
+
+class Outcome(NamedTuple):
+    """Medians over the rounds; ``ratio`` is the median of each round's own ratio."""
+
+    name: str
+    baseline: str
+    tasks_per_s: float
+    baseline_per_s: float
+    ratio: float
+    lowest: float
+    highest: float
+
+
+class Duel:
+    """Runs pytest-benchmark's rounds with a round of the baseline before each.
+
+    Args:
+        benchmark: pytest-benchmark's fixture.
+        report: gets the outcome, for the table at the end.
+    """
+
+    def __init__(self, benchmark: Any, report: list[Outcome]) -> None:
+        self._benchmark = benchmark
+        self._report = report
+
+    def __call__(
+        self,
+        name: str,
+        *,
+        ours: Side,
+        baseline: Side,
+        against: str,
+        tasks: int,
+        rounds: int = ROUNDS,
+    ) -> Outcome:
+        """Times ``ours`` and ``baseline`` in turns.
+
+        Args:
+            name: the line in the table.
+            against: what the baseline is: "a" (the bare loop) or "b" (the server that stores nothing).
+            tasks: how many one round is about.
+            rounds: how many rounds count; one more goes before, to warm both up.
+        """
+        baseline_s: list[float] = []
+
+        def before_round() -> None:
+            baseline.prepare()
+            began = time.perf_counter()
+            baseline.run()
+            baseline_s.append(time.perf_counter() - began)
+            ours.prepare()
+
+        self._benchmark.pedantic(ours.run, setup=before_round, rounds=rounds, warmup_rounds=1)
+        ours_s = self._benchmark.stats.stats.data
+        ratios = sorted(b / a for a, b in zip(ours_s, baseline_s[-rounds:], strict=True))
+        outcome = Outcome(
+            name=name,
+            baseline=against,
+            tasks_per_s=tasks / statistics.median(ours_s),
+            baseline_per_s=tasks / statistics.median(baseline_s[-rounds:]),
+            ratio=statistics.median(ratios),
+            lowest=ratios[0],
+            highest=ratios[-1],
+        )
+        self._benchmark.extra_info.update(outcome._asdict())
+        self._report.append(outcome)
+        return outcome
+
+
+def table(outcomes: list[Outcome]) -> list[str]:
+    """The lines of the table at the end."""
+    head = f"{'':44} {'tasks/s':>9} {'baseline':>9}    {'ratio':>5}  (lowest-highest)"
+    lines = [
+        f"{one.name:44} {one.tasks_per_s:9,.0f} {one.baseline_per_s:9,.0f} {one.baseline}  "
+        f"{one.ratio:5.2f}  ({one.lowest:.2f}-{one.highest:.2f})"
+        for one in outcomes
+    ]
+    return [head, *lines]
