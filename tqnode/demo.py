@@ -32,8 +32,8 @@ LOOK_EVERY_S: Final = 0.1
 FILES: Final = 200
 FETCHES: Final = 60
 STUMBLES: Final = 24
-LONG_ONES: Final = 3
-PRIMES_BELOW: Final = 40_000
+LONG_ONES: Final = 2
+PRIMES_BELOW: Final = 150_000
 WORKERS_CONCURRENCY: Final = 8
 PRIORITIES: Final = (32, 128, 224)
 
@@ -91,7 +91,7 @@ class Demo:
         """Starts the worker, which serves all queues of the demo."""
         self._environ["TQ_URL"] = url
         arguments = ["--app", "tqnode.demo_handlers:app", "-c", str(WORKERS_CONCURRENCY)]
-        for queue in ("files", "web", "stumbling", "long"):
+        for queue in ("long", "files", "web", "stumbling"):
             arguments += ["-q", queue]
         self._start("worker", [sys.executable, "-m", "tq", "worker", *arguments])
 
@@ -124,7 +124,7 @@ class Demo:
             while True:
                 queues = client.queues()
                 after_s = self._clock.monotonic() - began
-                shown.show(queues, after_s=after_s)
+                shown.show(queues, after_s=after_s, progress=_progress(client))
                 counts = totals(queues)
                 if counts["succeeded"] + counts["dead"] >= len(tasks):
                     break
@@ -152,6 +152,17 @@ class Demo:
         for name in ("worker", "node"):
             if name in self._children:
                 self._children.pop(name).end(grace_s=GRACE_S)
+
+
+def _progress(client: tq.Client) -> str:
+    """How far the long tasks are that run, as they have told the node."""
+    told = [
+        tq.value(task.progress)
+        for task in client.list(kind=count_primes.kind, state="running", limit=LONG_ONES)
+        if task.progress is not tq.UNSET
+    ]
+    shares = ", ".join(f"{100 * step['tested'] // step['of']} %" for step in told)
+    return f"{count_primes.kind} {shares}" if shares else ""
 
 
 def _failures(client: tq.Client) -> list[str]:

@@ -14,7 +14,9 @@ CHUNK_BYTES = 1024 * 1024
 FETCH_S = 10.0
 STUMBLE_DELAY_S = 0.3
 STUMBLES = 2
-REPORTS = 20
+REPORTS = 100
+LONG_LEASE_S = 4.5
+"""Short, so that the heartbeats which renew it, and carry the progress, come often."""
 
 
 class Digest(TypedDict):
@@ -65,7 +67,7 @@ def stumble() -> str:
     return f"succeeded at attempt {attempt}"
 
 
-@app.task(queue="long")
+@app.task(queue="long", lease_s=LONG_LEASE_S)
 def count_primes(below: int) -> int:
     """Counts the primes below a number the slow way, and reports how far it is."""
     task = tq.current_task()

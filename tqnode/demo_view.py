@@ -26,12 +26,13 @@ class View(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def show(self, queues: Sequence[QueueInfo], *, after_s: float) -> None:
+    def show(self, queues: Sequence[QueueInfo], *, after_s: float, progress: str) -> None:
         """Shows the counts.
 
         Args:
             queues: all queues.
             after_s: seconds since the tasks were enqueued.
+            progress: of the long tasks that run.
         """
         ...
 
@@ -41,7 +42,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._last_s = -LINE_EVERY_S
-        self._last: dict[str, int] = {}
+        self._last: object = None
 
     def __enter__(self) -> View:
         return self
@@ -49,13 +50,14 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def show(self, queues: Sequence[QueueInfo], *, after_s: float) -> None:
+    def show(self, queues: Sequence[QueueInfo], *, after_s: float, progress: str) -> None:
         counts = totals(queues)
         finished = counts["succeeded"] + counts["dead"] == sum(counts.values())
-        if counts == self._last or (after_s - self._last_s < LINE_EVERY_S and not finished):
+        if (counts, progress) == self._last or (after_s - self._last_s < LINE_EVERY_S and not finished):
             return
-        self._last, self._last_s = counts, after_s
-        say(f"{after_s:5.1f} s  " + "  ".join(f"{state} {count}" for state, count in counts.items()))
+        self._last, self._last_s = (counts, progress), after_s
+        shown = "  ".join(f"{state} {count}" for state, count in counts.items())
+        say(f"{after_s:5.1f} s  {shown}  {progress}".rstrip())
 
 
 class LiveTable:
@@ -74,14 +76,14 @@ class LiveTable:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def show(self, queues: Sequence[QueueInfo], *, after_s: float) -> None:
-        self._live.update(_table(queues, after_s), refresh=True)
+    def show(self, queues: Sequence[QueueInfo], *, after_s: float, progress: str) -> None:
+        self._live.update(_table(queues, f"{after_s:.1f} s  {progress}".rstrip()), refresh=True)
 
 
-def _table(queues: Sequence[QueueInfo], after_s: float) -> Any:
+def _table(queues: Sequence[QueueInfo], caption: str) -> Any:
     from rich.table import Table
 
-    table = Table(caption=f"{after_s:.1f} s", caption_justify="right", show_footer=True)
+    table = Table(caption=caption, caption_justify="left", show_footer=True)
     table.add_column("queue", footer="all", style="bold")
     for state, count in totals(queues).items():
         style = {"succeeded": "green", "dead": "red", "running": "yellow"}.get(state)

@@ -103,6 +103,7 @@ def test_once_does_every_task_and_leaves_nothing_behind() -> None:
     done = subprocess.run([*DEMO, "--once"], capture_output=True, text=True, timeout=DEMO_S, check=False)
     assert done.returncode == 0, done.stdout
     assert re.search(r"all \d{3} tasks succeeded", done.stdout)
+    assert re.search(r"count_primes \d+ %", done.stdout)
     assert done.stderr == ""
     folder = folder_of(done.stdout)
     assert not folder.exists()
