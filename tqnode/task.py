@@ -88,6 +88,8 @@ class Enqueued(msgspec.Struct, frozen=True):
     id: str
     state: TaskState
     duplicate: bool
+    run_at_ms: int | None = None
+    """None for a duplicate."""
 
 
 class TaskError(msgspec.Struct, frozen=True):

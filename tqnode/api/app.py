@@ -23,7 +23,7 @@ from tqnode.api.routes import ROUTES
 from tqnode.api.waiting import ClientGone, Waiting
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
-from tqnode.errors import BodyTooLarge, MethodNotAllowed, RequestTimeout, TqnodeError
+from tqnode.errors import BodyTooLarge, Busy, MethodNotAllowed, RequestTimeout, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.queue import Queue
 
@@ -159,7 +159,8 @@ class Api:
     def _refusal(self, scope: Scope, error: TqnodeError) -> Reply:
         request_id = self._request_id()
         status = errors.status_of(error)
-        if status >= 500:
+        # A busy node that logged each refusal would be busier still.
+        if status >= 500 and not isinstance(error, Busy):
             logger.warning(
                 "%s %s answered %d %s: %s (request %s)",
                 scope["method"],

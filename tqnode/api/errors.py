@@ -22,6 +22,7 @@ STATUS: dict[type[TqnodeError], int] = {
     errors.BadRequest: 400,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.QueueFull: 429,
     errors.Busy: 503,
     errors.OutcomeUnknown: 504,
     TqnodeError: 500,

@@ -104,6 +104,9 @@ def moment(query: Query, name: str) -> int | None:
     text = one(query, name)
     if text is None:
         return None
+    if text[-6:-5] == " ":
+        # An unescaped plus in a query string means a space: here it can only have been a plus.
+        text = f"{text[:-6]}+{text[-5:]}"
     try:
         value: datetime = msgspec.convert(text, wire.Moment)
     except msgspec.ValidationError:

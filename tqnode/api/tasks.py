@@ -18,7 +18,7 @@ from tqnode.api.route import Parameter, Route
 from tqnode.api.stamps import stamp, stamp_or_none
 from tqnode.api.views import seconds, seconds_or_none, task_of
 from tqnode.errors import BadRequest, IdempotencyMismatch, InvalidField, TqnodeError
-from tqnode.task import Enqueued, Idempotency, TaskSpec, TaskState
+from tqnode.task import Enqueued, Idempotency, TaskSpec
 
 _one = Decoder(wire.NewTask)
 _many = Decoder(list[wire.NewTask])
@@ -51,7 +51,7 @@ async def _survivor(call: Call, enqueued: Enqueued) -> Reply:
 def _made(new: wire.NewTask, spec: TaskSpec, enqueued: Enqueued) -> wire.Task:
     """A fresh task, told from what was sent: what the client knows already is not echoed."""
     created_at_ms = ids.time_ms_of(enqueued.id)
-    ready = enqueued.state is TaskState.READY
+    run_at_ms = created_at_ms if enqueued.run_at_ms is None else enqueued.run_at_ms
     return wire.Task(
         id=enqueued.id,
         queue=spec.queue,
@@ -59,7 +59,7 @@ def _made(new: wire.NewTask, spec: TaskSpec, enqueued: Enqueued) -> wire.Task:
         state=enqueued.state.value,
         priority=spec.priority,
         created_at=stamp(created_at_ms),
-        run_at=stamp(created_at_ms if ready or spec.run_at_ms is None else spec.run_at_ms),
+        run_at=stamp(run_at_ms),
         attempt=0,
         max_attempts=spec.max_attempts,
         lease_s=seconds(spec.lease_ms),

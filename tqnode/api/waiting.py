@@ -75,7 +75,7 @@ class Waiting:
 class _Wait:
     """One call's wait, and why it ended if it was ended."""
 
-    __slots__ = ("_cause", "_task")
+    __slots__ = ("_cause", "_over", "_task")
 
     def __init__(self) -> None:
         task = asyncio.current_task()
@@ -83,10 +83,11 @@ class _Wait:
             raise RuntimeError("a wait needs a task to end")
         self._task = task
         self._cause: Exception | None = None
+        self._over = False
 
     def end(self, cause: Exception) -> None:
-        """Has :meth:`run` raise ``cause``."""
-        if self._cause is None:
+        """Has :meth:`run` raise ``cause``, unless the work is over already."""
+        if self._cause is None and not self._over:
             self._cause = cause
             self._task.cancel()
 
@@ -106,7 +107,8 @@ class _Wait:
                 raise self._cause from None
             raise
         finally:
-            listener.remove_done_callback(self._on_gone)
+            # A callback that is scheduled already would still come: it must not cancel what follows.
+            self._over = True
             listener.cancel()
         if listener.done() and unwanted is not None:
             await unwanted(result)

@@ -151,7 +151,9 @@ class Queue:
                 if tasks or remaining_s <= 0 or self.waiting.draining:
                     return tasks
                 try:
-                    await asyncio.wait_for(waiter.woken.wait(), remaining_s)
+                    # Not wait_for(): Python 3.11's swallows a cancel that comes with the wake.
+                    async with asyncio.timeout(remaining_s):
+                        await waiter.woken.wait()
                 except TimeoutError:
                     return []
                 self.waiting.stand(waiter)

@@ -143,7 +143,7 @@ class Enqueuer:
             tx.many(_INSERT_TAG, [(tag, seq) for tag in spec.tags])
         announce(tx, packed, spec, state, run_at_ms)
         tx.moved(spec.queue, None, state)
-        return Enqueued(ids.text(packed), state, False)
+        return Enqueued(ids.text(packed), state, False, run_at_ms)
 
     def _insert(self, tx: Tx, tasks: list[Row], bodies: list[Row]) -> None:
         if tasks:
