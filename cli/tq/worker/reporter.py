@@ -101,20 +101,27 @@ class Reporter:
                 if self._given_up():
                     break
         self._link.close()
-        for report in self._kept:
-            _log.error("outcome not reported: the node will run the task again", extra=_about(report))
-        self._kept.clear()
+        while self._kept:
+            for report in self._kept:
+                _log.error(
+                    "outcome not reported: the node will have the task run again", extra=_about(report)
+                )
+            self._kept.clear()
+            self._collect()
 
     def _gather(self) -> bool:
         """Waits for outcomes; False when the thread should end."""
         if self._given_up():
             return False
         if not self._kept:
+            # The wake-up call of close() may have been collected along with the last outcomes.
+            if self._closing.is_set() and self._inbox.empty():
+                return False
             report = self._inbox.get()
             if report is not None:
                 self._kept.append(report)
         self._collect()
-        return bool(self._kept) or not self._closing.is_set()
+        return True
 
     def _collect(self) -> None:
         # What has come in meanwhile goes along: the busier the worker, the fuller the requests.

@@ -1,0 +1,145 @@
+"""Handlers for the end-to-end tests of the worker. They talk with the tests through files."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import tq
+
+app = tq.App()
+FOLDER = Path(os.environ.get("TQ_TEST_FOLDER", "/nonexistent"))
+_pause = threading.Event()
+
+
+def mark(name: str, text: str = "") -> None:
+    """Leaves a file for the test to find, whole or not at all."""
+    begun = FOLDER / f".{name}.{threading.get_ident()}.{os.getpid()}"
+    begun.write_text(text)
+    begun.rename(FOLDER / name)
+
+
+@app.task
+def add(one: int, other: int) -> int:
+    return one + other
+
+
+@app.task
+def until_released(name: str) -> str:
+    """Runs until the test makes the file ``name.go``."""
+    mark(f"{name}.begun", str(os.getpid()))
+    while not (FOLDER / f"{name}.go").exists():
+        _pause.wait(0.01)
+    return name
+
+
+@app.task
+def until_cancelled(name: str) -> str:
+    """Runs until told to stop."""
+    mark(f"{name}.begun", str(os.getpid()))
+    while not tq.current_task().cancelled:
+        _pause.wait(0.01)
+    mark(f"{name}.told")
+    raise tq.Cancelled("as asked")
+
+
+@app.task
+def deaf(name: str, seconds: float) -> str:
+    """Takes its time whatever it is told."""
+    mark(f"{name}.begun", str(os.getpid()))
+    _pause.wait(seconds)
+    mark(f"{name}.done")
+    return name
+
+
+@app.task
+async def async_until_cancelled(name: str) -> str:
+    mark(f"{name}.begun")
+    try:
+        await asyncio.Event().wait()
+    finally:
+        mark(f"{name}.told", tq.current_task().id)
+    return name
+
+
+@app.task
+async def async_add(one: int, other: int) -> int:
+    await asyncio.sleep(0)
+    return one + other
+
+
+@app.task
+def spin(seconds: float) -> int:
+    """Keeps one thread busy in pure Python."""
+    until = time.monotonic() + seconds
+    turns = 0
+    while time.monotonic() < until:
+        turns += 1
+    return turns
+
+
+@app.task
+def process_id() -> int:
+    return os.getpid()
+
+
+@app.task
+def with_child(name: str) -> None:
+    """Starts a program, says which, and waits for it."""
+    program = subprocess.Popen(["sleep", "600"])
+    mark(f"{name}.begun", f"{os.getpid()} {program.pid}")
+    try:
+        program.wait()
+    finally:
+        mark(f"{name}.told")
+
+
+@app.task
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task
+def progress(name: str) -> str:
+    tq.current_task().progress({"percent": 40})
+    mark(f"{name}.begun")
+    while not (FOLDER / f"{name}.go").exists():
+        _pause.wait(0.01)
+    return name
+
+
+@app.task
+def fail(message: str) -> None:
+    """Fails with characters that no node takes."""
+    raise ValueError(f"{message} \0 \ud800")
+
+
+@app.task
+def snooze_once() -> str:
+    if not (FOLDER / "snoozed").exists():
+        mark("snoozed")
+        raise tq.Snooze(0.0)
+    return "awake"
+
+
+@app.task
+def retry_later() -> None:
+    raise tq.RetryLater(3600, "not now")
+
+
+@app.task
+def reject() -> None:
+    raise tq.Reject("never")
+
+
+@app.task
+def no_json() -> object:
+    return object()
+
+
+@app.task
+def large(size: int) -> str:
+    return "x" * size
