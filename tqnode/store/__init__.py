@@ -92,8 +92,10 @@ class Store:
 
     async def close(self) -> None:
         """Ends the waiting writes and reads, then closes the file."""
-        await self._writer.close()
+        self._writer.refuse()
+        # The last to close checkpoints and removes the write-ahead log, which no reader may.
         await self._readers.close()
+        await self._writer.close()
 
     def _publish(self, effects: Effects) -> None:
         for listener in self._listeners:

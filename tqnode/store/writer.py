@@ -85,6 +85,7 @@ class Writer:
         self._background: deque[_Pending] = deque()
         self._arrived = threading.Condition()
         self._asleep = False
+        self._refusing = False
         self._closing = False
         self._loop = asyncio.get_running_loop()
         row = connection.execute(statement("read_last_task")).fetchone()
@@ -107,7 +108,7 @@ class Writer:
             Overloaded: too many wait.
             Draining: the store is closing.
         """
-        if self._closing:
+        if self._refusing:
             raise Draining("the node is stopping")
         if len(self._requests) >= self._backlog_max:
             raise Overloaded(f"{self._backlog_max} operations wait for the disk already")
@@ -118,8 +119,13 @@ class Writer:
                 self._arrived.notify()
         return future
 
+    def refuse(self) -> None:
+        """Takes no more operations; those that wait are still run."""
+        self._refusing = True
+
     async def close(self) -> None:
         """Runs what waits, then closes the connection."""
+        self.refuse()
         self._closing = True
         with self._arrived:
             self._arrived.notify()
