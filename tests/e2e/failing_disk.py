@@ -1,4 +1,5 @@
-"""A tqnode on a disk whose syncs fail from the moment a file named ``fail-sync`` is in its data folder.
+"""A tqnode on a disk that fails on order, while a file of that name is in FOLDER: ``fail-sync``,
+``fail-read``, or ``full``.
 
 Run as ``python failing_disk.py FOLDER run ...``: the rest is tqnode's own command line.
 """
@@ -11,16 +12,26 @@ import apsw
 
 from tqnode.__main__ import main
 
-order = Path(sys.argv.pop(1)) / "fail-sync"
+orders = Path(sys.argv.pop(1))
 
 
 class FailingFile(apsw.VFSFile):
     """A file of the usual kind until the order comes."""
 
     def xSync(self, flags: int) -> None:
-        if order.exists():
+        if (orders / "fail-sync").exists():
             raise apsw.IOError("the disk says no")
         super().xSync(flags)
+
+    def xRead(self, amount: int, offset: int) -> bytes:
+        if (orders / "fail-read").exists():
+            raise apsw.IOError("the disk has forgotten")
+        return super().xRead(amount, offset)
+
+    def xWrite(self, data: bytes, offset: int) -> None:
+        if (orders / "full").exists():
+            raise apsw.FullError("no space left")
+        super().xWrite(data, offset)
 
 
 class FailingDisk(apsw.VFS):
