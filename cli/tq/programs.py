@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
 from tq import calls, errors, wire
 from tq.backoff import poll_s
-from tq.chunks import chunks
+from tq.chunks import BYTES_MAX, ROWS_MAX, chunks
 from tq.clock import Clock
 from tq.config import Settings
 from tq.effects import Emit, Pause, Program
@@ -24,6 +24,37 @@ FINAL_STATES = frozenset(("succeeded", "dead", "cancelled"))
 PAGE_ROWS = 500
 # With payloads a row may hold megabytes.
 PAGE_ROWS_WITH_PAYLOAD = 50
+# What a request holds besides its rows.
+ENVELOPE_BYTES = 64
+
+
+class Bounds:
+    """How much one request may hold: what most nodes take, or less once one has said so."""
+
+    def __init__(self) -> None:
+        self.rows = ROWS_MAX
+        self.bytes = BYTES_MAX
+        self.page = PAGE_ROWS
+
+    def exceeded(self, rows: list[bytes]) -> bool:
+        """Whether rows that go in one request could go in several smaller ones, and should."""
+        return len(rows) > 1 and (len(rows) > self.rows or sum(map(len, rows)) + len(rows) > self.bytes)
+
+    def narrow(self, error: errors.BatchTooLarge | errors.BodyTooLarge) -> None:
+        """Takes over the limit that a request exceeded."""
+        if not isinstance(error.limit, int) or error.limit < 1:
+            return
+        if isinstance(error, errors.BatchTooLarge):
+            self.rows = min(self.rows, error.limit)
+        else:
+            self.bytes = max(1, min(self.bytes, error.limit - ENVELOPE_BYTES))
+
+    def narrow_page(self, limit: object) -> bool:
+        """The same for the rows of a page."""
+        if not isinstance(limit, int) or not 1 <= limit < self.page:
+            return False
+        self.page = limit
+        return True
 
 
 class Session:
@@ -39,6 +70,7 @@ class Session:
     def __init__(self, settings: Settings, *, timeout_s: float, retries: int, clock: Clock) -> None:
         self._exchange = Exchange(settings, timeout_s=timeout_s, retries=retries, clock=clock)
         self._clock = clock
+        self._bounds = Bounds()
 
     @property
     def urls(self) -> list[str]:
@@ -52,30 +84,36 @@ class Session:
         return self._exchange.run(calls.enqueue(task, key=key or time_ordered_id(self._clock)))
 
     def enqueue_many(self, tasks: Iterable[wire.NewTask], *, partial: bool) -> Program[list[wire.Enqueued]]:
+        def call(rows: list[bytes]) -> calls.Call[list[wire.Enqueued]]:
+            return calls.enqueue_rows(rows, partial=partial, key=time_ordered_id(self._clock))
+
         results: list[wire.Enqueued] = []
-        for rows in chunks(_task_rows(tasks)):
-            call = calls.enqueue_rows(rows, partial=partial, key=time_ordered_id(self._clock))
-            try:
-                results.extend((yield from self._exchange.run(call)))
-            except errors.TqError as error:
-                error.enqueued = tuple(results)
-                error.field = _shifted(error.field, len(results))
-                raise
-        return results
+        try:
+            yield from self._in_chunks(_task_rows(tasks), call, results)
+        except errors.TqError as error:
+            error.enqueued = tuple(results)
+            error.field = _shifted(error.field, len(results))
+            raise
+        # An error in the place of a task says where in its own request that was.
+        return [_shifted_row(row, index) if row.error else row for index, row in enumerate(results)]
 
     def outcomes(self, outcomes: Iterable[wire.Outcome]) -> Program[list[wire.OutcomeAnswer]]:
         answers: list[wire.OutcomeAnswer] = []
-        for rows in chunks(msgspec.json.encode(outcome) for outcome in outcomes):
-            answers.extend((yield from self._exchange.run(calls.outcome_rows(rows))))
+        yield from self._in_chunks(map(msgspec.json.encode, outcomes), calls.outcome_rows, answers)
         return answers
 
     def list_tasks(self, filters: Mapping[str, Any], *, limit: int | None) -> Program[None]:
         """Emits tasks."""
-        size = PAGE_ROWS_WITH_PAYLOAD if filters.get("payload") else PAGE_ROWS
         left, cursor = limit, None
         while left is None or left > 0:
-            rows = size if left is None else min(size, left)
-            page = yield from self._exchange.run(calls.page(filters, limit=rows, cursor=cursor))
+            size = PAGE_ROWS_WITH_PAYLOAD if filters.get("payload") else PAGE_ROWS
+            rows = min(size, self._bounds.page, size if left is None else left)
+            try:
+                page = yield from self._exchange.run(calls.page(filters, limit=rows, cursor=cursor))
+            except errors.InvalidField as error:
+                if error.field != "limit" or not self._bounds.narrow_page(error.limit):
+                    raise
+                continue
             for task in page.tasks[:left]:
                 yield Emit(task)
             left = None if left is None else left - len(page.tasks)
@@ -112,6 +150,25 @@ class Session:
         path = calls.events_path(queue=queue, kind=kind, ids=ids)
         return EventStream(self._exchange, self._clock).run(path, last_event_id=last_event_id)
 
+    def _in_chunks(
+        self,
+        rows: Iterable[bytes],
+        call: Callable[[list[bytes]], calls.Call[list[T]]],
+        results: list[T],
+    ) -> Program[None]:
+        """Sends rows in requests as large as the node takes; adds their results to ``results``."""
+        for chunk in chunks(rows, rows_max=self._bounds.rows, bytes_max=self._bounds.bytes):
+            if not self._bounds.exceeded(chunk):
+                try:
+                    results.extend((yield from self._exchange.run(call(chunk))))
+                    continue
+                except (errors.BatchTooLarge, errors.BodyTooLarge) as error:
+                    # Nothing of it was done. The node takes less than most do: from now on it gets less.
+                    self._bounds.narrow(error)
+                    if not self._bounds.exceeded(chunk):
+                        raise
+            yield from self._in_chunks(chunk, call, results)
+
     def _unfinished(self, ids: list[str]) -> Program[list[str]]:
         unfinished = []
         for task_id in ids:
@@ -133,3 +190,11 @@ def _shifted(field: str | None, offset: int) -> str | None:
     if field is None:
         return None
     return re.sub(r"\A\[(\d+)\]", lambda match: f"[{int(match[1]) + offset}]", field)
+
+
+def _shifted_row(row: wire.Enqueued, index: int) -> wire.Enqueued:
+    problem = row.error
+    if problem is None or problem.field is None:
+        return row
+    field = re.sub(r"\A\[\d+\]", f"[{index}]", problem.field)
+    return msgspec.structs.replace(row, error=msgspec.structs.replace(problem, field=field))

@@ -212,3 +212,71 @@ def test_waiting_for_a_task_that_does_not_exist_says_so() -> None:
     clock = ManualClock()
     with pytest.raises(errors.TaskNotFound):
         Drive(session(clock).wait(IDS[:1], timeout_s=5), Script(problem(404, "task_not_found")), clock)
+
+
+def test_a_node_that_takes_fewer_tasks_at_a_time_gets_fewer() -> None:
+    clock, sizes = ManualClock(), []
+
+    def answer(effect: Effect) -> Reply:
+        assert isinstance(effect, Send)
+        rows = len(msgspec.json.decode(effect.request.body or b""))
+        sizes.append(rows)
+        if rows > 400:
+            return problem(422, "batch_too_large", limit=400)
+        return answer_enqueues(effect)
+
+    tasks = [calls.new_task("k", number) for number in range(2100)]
+    one = session(clock)
+    drive = Drive(one.enqueue_many(tasks, partial=False), answer, clock)
+    assert [int(row.id[-12:]) for row in drive.result] == list(range(2100))
+    assert sizes == [1000, 400, 400, 200, 400, 400, 200, 100]
+    sizes.clear()
+    Drive(one.enqueue_many(tasks[:500], partial=False), answer, clock)
+    assert sizes == [400, 100]
+
+
+def test_a_node_that_takes_fewer_bytes_at_a_time_gets_fewer() -> None:
+    clock = ManualClock()
+
+    def answer(effect: Effect) -> Reply:
+        assert isinstance(effect, Send)
+        if len(effect.request.body or b"") > 1024:
+            return problem(413, "body_too_large", limit=1024)
+        return answer_enqueues(effect)
+
+    tasks = [calls.new_task("k", number) for number in range(300)]
+    drive = Drive(session(clock).enqueue_many(tasks, partial=False), answer, clock)
+    assert [int(row.id[-12:]) for row in drive.result] == list(range(300))
+    large = [calls.new_task("k", "x" * 2000)]
+    with pytest.raises(errors.BodyTooLarge):
+        Drive(session(clock).enqueue_many(large, partial=False), answer, clock)
+
+
+@pytest.mark.parametrize("limit", [None, 0, "many", 5000])
+def test_a_limit_that_makes_no_sense_ends_the_call(limit: Any) -> None:
+    clock, script = ManualClock(), Script(problem(422, "batch_too_large", limit=limit))
+    tasks = [calls.new_task("k", number) for number in range(10)]
+    with pytest.raises(errors.BatchTooLarge):
+        Drive(session(clock).enqueue_many(tasks, partial=False), script, clock)
+    assert len(script.requests) == 1
+
+
+def test_a_node_that_makes_small_pages_is_asked_for_small_pages() -> None:
+    clock = ManualClock()
+    refused = problem(422, "invalid_field", field="limit", limit=10)
+    script = Script(refused, reply({"tasks": [task_row(IDS[0])], "next_cursor": "c"}), reply({"tasks": []}))
+    drive = Drive(session(clock).list_tasks({}, limit=None), script, clock)
+    assert len(drive.items) == 1
+    assert [url.partition("?")[2] for url in script.urls] == ["limit=500", "limit=10", "limit=10&cursor=c"]
+    with pytest.raises(errors.InvalidField):
+        Drive(session(clock).list_tasks({}, limit=None), Script(refused), clock)
+
+
+def test_an_error_in_a_tasks_place_says_its_place_in_the_whole_list() -> None:
+    clock = ManualClock()
+    refused = {"error": msgspec.json.decode(problem(422, "invalid_field", field="[0].kind").body)}
+    made = reply({"results": [{"id": IDS[0], "state": "ready"}] * 1000}, status=201)
+    script = Script(made, reply({"results": [refused]}, status=201))
+    tasks = [calls.new_task("k") for _ in range(1001)]
+    drive = Drive(session(clock).enqueue_many(tasks, partial=True), script, clock)
+    assert drive.result[1000].error.field == "[1000].kind"
