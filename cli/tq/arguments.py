@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, get_type_hints
 
 import msgspec
@@ -32,7 +33,7 @@ def restore(
         raise ValueError(
             f'{kind}: a task that is a function has a payload {{"args": [...], "kwargs": {{...}}}}: {error}'
         ) from error
-    signature = inspect.signature(function)
+    signature = _signature(function)
     try:
         bound = signature.bind(*call.args, **call.kwargs)
     except TypeError as error:
@@ -53,6 +54,13 @@ def restore(
     return bound.args, bound.kwargs
 
 
+# A worker asks for the same few functions with every task, and the answers take longer than the call.
+@lru_cache(maxsize=1024)
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(function)
+
+
+@lru_cache(maxsize=1024)
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return get_type_hints(function)

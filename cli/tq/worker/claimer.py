@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from tq.clock import Clock
-from tq.errors import TqError
+from tq.errors import InvalidField, TqError
 from tq.wire import Claim, ClaimedTask
 from tq.worker.desk import Desk
 from tq.worker.identity import Identity
@@ -16,7 +16,8 @@ from tq.worker.room import Room
 _log = logger()
 
 CLAIM_MAX = 1_000
-_WAIT_S = 30.0
+WAIT_S = 20.0
+"""How long a claim waits for its first task; below what proxies let an answer take."""
 
 
 class Claimer:
@@ -59,6 +60,8 @@ class Claimer:
         self._lease_s = lease_s
         self._claimed = claimed
         self._refused = refused
+        self._most = CLAIM_MAX
+        self._wait_s = WAIT_S
         self._backoff = Backoff(clock)
         self._closing = threading.Event()
 
@@ -71,23 +74,29 @@ class Claimer:
     def run(self) -> None:
         """The thread's work, until :meth:`close`."""
         while free := self._room.wait_for_some():
+            asked_at = self._clock.monotonic()
             try:
                 tasks = self._link.claim(self._ask(free))
             except TqError as error:
                 if not self._closing.is_set():
                     self._wait(error)
                 continue
-            self._backoff.reset()
             if tasks:
+                self._backoff.reset()
                 self._hand_over(tasks)
+            elif self._clock.monotonic() - asked_at < self._wait_s / 2:
+                # It did not wait for tasks as long as asked: a node that stops, or has made us quiet.
+                self._closing.wait(self._backoff.next_s())
+            else:
+                self._backoff.reset()
         self._link.close()
 
     def _ask(self, free: int) -> Claim:
         return Claim(
             queues=self._queues,
             kinds=self._kinds,
-            max=min(free, CLAIM_MAX),
-            wait_s=_WAIT_S,
+            max=min(free, self._most),
+            wait_s=self._wait_s,
             lease_s=self._lease_s,
             worker=self._identity.id,
         )
@@ -103,6 +112,8 @@ class Claimer:
         self._desk.start(attempts)
 
     def _wait(self, error: TqError) -> None:
+        if self._fits_now(error):
+            return
         wait_s = self._backoff.next_s(at_least_s=error.retry_after_s)
         if unauthorised(error):
             self._refused(error)
@@ -110,3 +121,15 @@ class Claimer:
             level = _log.warning if may_pass(error) else _log.error
             level("claim failed; trying again", extra=facts(code=error.code, error=str(error)))
         self._closing.wait(wait_s)
+
+    def _fits_now(self, error: TqError) -> bool:
+        """Whether the node has limits of its own for what was asked, which are kept from now on."""
+        if not isinstance(error, InvalidField) or not isinstance(error.limit, int | float):
+            return False
+        if error.field == "max" and 1 <= error.limit < self._most:
+            self._most = int(error.limit)
+        elif error.field == "wait_s" and 0 <= error.limit < self._wait_s:
+            self._wait_s = float(error.limit)
+        else:
+            return False
+        return True

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from msgspec import UNSET
 
 from tq.clock import Clock
-from tq.errors import TqError, WorkerNotFound
-from tq.wire import HeldLease, LeaseStatus, WorkerState
+from tq.errors import BadRequest, TqError, WorkerNotFound
+from tq.wire import HeldLease, LeaseStatus, WorkerHeartbeatAnswer, WorkerState
 from tq.worker.attempt import Attempt, Stop
 from tq.worker.desk import Desk
 from tq.worker.held import Held
@@ -87,6 +87,7 @@ class Heart:
                 self._rest(self._interval_s())
             except WorkerNotFound:
                 self._register_again()
+                self._rest(self._backoff.next_s())
             except TqError as error:
                 self._rest(self._after(error))
         self._link.close()
@@ -145,7 +146,7 @@ class Heart:
             )
             for attempt, newest in zip(attempts, progress, strict=True)
         ]
-        answer = self._link.heartbeat(self._identity.id, leases, timeout_s=answer_s)
+        answer = self._ask(leases, answer_s)
         received_at = self._clock.monotonic()
         by_id = {status.id: status for status in answer.leases}
         for attempt, newest in zip(attempts, progress, strict=True):
@@ -156,6 +157,21 @@ class Heart:
                 attempt.progress_sent(newest)
             self._heed(attempt, status, received_at)
         self._steered(answer.state)
+
+    def _ask(self, leases: list[HeldLease], answer_s: float) -> WorkerHeartbeatAnswer:
+        try:
+            return self._link.heartbeat(self._identity.id, leases, timeout_s=answer_s)
+        except TqError as error:
+            told = [lease for lease in leases if lease.progress is not UNSET]
+            if not told or not isinstance(error, BadRequest):
+                raise
+            # One handler's progress is no reason to let every lease run out.
+            _log.warning(
+                "the node refused progress: it is dropped",
+                extra=facts(tasks=len(told), code=error.code, error=str(error)),
+            )
+            bare = [HeldLease(id=lease.id, token=lease.token) for lease in leases]
+            return self._link.heartbeat(self._identity.id, bare, timeout_s=answer_s)
 
     def _heed(self, attempt: Attempt, status: LeaseStatus, received_at: float) -> None:
         if status.status == "lost":

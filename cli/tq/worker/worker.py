@@ -98,8 +98,10 @@ class Worker:
         Raises:
             TqError: the node refuses this worker.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._signalled)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            # nohup, and shells that put it in the background, mean it to go on.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._signalled)
         link = self._link()
         registered = self._identity.register(link, self._stopping)
         link.close()
