@@ -45,11 +45,6 @@ class ChildProcess:
             )
 
     @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
-    @property
     def exit_code(self) -> int | None:
         """None while it runs."""
         return self._process.poll()

@@ -7,6 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import httpx
 
 from tests.waiting import eventually
 
@@ -114,3 +117,18 @@ def running_node(folder: Path, *flags: str, environ: dict[str, str] | None = Non
         yield node
     finally:
         node.end()
+
+
+def enqueue(client: httpx.Client, **task: Any) -> str:
+    answer = client.post("/v1/tasks", json={"kind": "k", **task})
+    assert answer.status_code == 201
+    return str(answer.json()["id"])
+
+
+def told_once(done: subprocess.CompletedProcess[str]) -> str:
+    """What a failed start says: one line, no trace, nothing on standard output."""
+    assert done.returncode == 1
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if " WARNING " not in line]
+    assert len(lines) == 1, done.stderr
+    return lines[0]

@@ -1,9 +1,7 @@
 """``tqnode run`` as a process: how it starts, stops, and comes back."""
 
-import contextlib
 import json
 import os
-import re
 import signal
 import socket
 import stat
@@ -13,16 +11,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.e2e.processes import NodeProcess, running_node, start_node
+from tests.e2e.processes import NodeProcess, enqueue, running_node, start_node, told_once
 from tests.waiting import eventually
 
 STOP_S = 5.0
-FAIL_S = 20.0
 
 
 @pytest.fixture
@@ -47,21 +43,6 @@ def run_to_the_end(*flags: str, environ: dict[str, str] | None = None) -> subpro
         check=False,
         env=os.environ | (environ or {}),
     )
-
-
-def enqueue(client: httpx.Client, **task: Any) -> str:
-    answer = client.post("/v1/tasks", json={"kind": "k", **task})
-    assert answer.status_code == 201
-    return str(answer.json()["id"])
-
-
-def told_once(done: subprocess.CompletedProcess[str]) -> str:
-    """What a failed start says: one line, no trace, nothing on standard output."""
-    assert done.returncode == 1
-    assert done.stdout == ""
-    lines = [line for line in done.stderr.splitlines() if " WARNING " not in line]
-    assert len(lines) == 1, done.stderr
-    return lines[0]
 
 
 def test_a_started_node_says_where_it_listens_and_keeps_its_files_to_itself(node: NodeProcess) -> None:
@@ -156,34 +137,72 @@ def test_events_that_are_followed_do_not_hold_a_stopping_node(node: NodeProcess)
         assert "Traceback" not in node.log
 
 
-def test_kill_9_under_load_loses_no_acknowledged_task(node: NodeProcess) -> None:
-    acknowledged: list[str] = []
-    begun = threading.Event()
+class Producers:
+    """Four clients that enqueue until the node is gone.
 
-    def enqueue_until_it_dies() -> None:
-        with httpx.Client(base_url=node.url, timeout=30) as client:
+    Args:
+        url: the node.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._pool = ThreadPoolExecutor(4)
+        self._busy = threading.Event()
+        self.acknowledged: list[str] = []
+        self._runs = [self._pool.submit(self._run) for _ in range(4)]
+
+    def _run(self) -> None:
+        with httpx.Client(base_url=self._url, timeout=30) as client:
             while True:
                 try:
                     answer = client.post("/v1/tasks", json={"kind": "k", "payload": {"x": 1.10}})
                 except httpx.TransportError:
                     return
+                if answer.status_code == 503:
+                    assert answer.json()["code"] == "draining"
+                    return
                 assert answer.status_code == 201
-                acknowledged.append(answer.json()["id"])
-                if len(acknowledged) >= 100:
-                    begun.set()
+                self.acknowledged.append(answer.json()["id"])
+                if len(self.acknowledged) >= 100:
+                    self._busy.set()
 
-    with ThreadPoolExecutor(4) as pool:
-        runs = [pool.submit(enqueue_until_it_dies) for _ in range(4)]
-        assert begun.wait(30)
-        node.kill()
-        for run in runs:
+    def wait_until_busy(self) -> None:
+        assert self._busy.wait(30)
+
+    def end(self) -> None:
+        for run in self._runs:
             run.result(timeout=30)
-    node.restart()
+        self._pool.shutdown()
+
+
+def all_tasks(node: NodeProcess) -> set[str]:
+    found: set[str] = set()
+    cursor: dict[str, str] = {}
     with httpx.Client(base_url=node.url, timeout=30) as client:
-        for task_id in acknowledged:
-            assert client.get(f"/v1/tasks/{task_id}").json()["state"] == "ready"
-        claimed = client.post("/v1/claims", json={"worker": "w", "max": 1000}).json()["tasks"]
-    assert {task["id"] for task in claimed} >= set(acknowledged[:1000]) or len(claimed) == 1000
+        while True:
+            page = client.get("/v1/tasks", params={"limit": "1000", **cursor}).json()
+            found.update(task["id"] for task in page["tasks"])
+            if "next_cursor" not in page:
+                return found
+            cursor = {"cursor": page["next_cursor"]}
+
+
+def test_kill_9_under_load_loses_no_acknowledged_task(node: NodeProcess) -> None:
+    producers = Producers(node.url)
+    producers.wait_until_busy()
+    node.kill()
+    producers.end()
+    node.restart()
+    assert set(producers.acknowledged) - all_tasks(node) == set()
+
+
+def test_sigterm_under_load_answers_every_request_it_carries_out(node: NodeProcess) -> None:
+    producers = Producers(node.url)
+    producers.wait_until_busy()
+    assert node.stop() == 0
+    producers.end()
+    node.restart()
+    assert set(producers.acknowledged) == all_tasks(node)
 
 
 def test_a_lease_means_after_kill_9_what_it_meant_before(node: NodeProcess) -> None:
@@ -269,75 +288,6 @@ def test_the_service_manager_hears_ready_pings_and_stopping(tmp_path: Path) -> N
             while said == b"WATCHDOG=1":
                 said = manager.recv(1000)
             assert said.startswith(b"STOPPING=1")
-
-
-def failing_disk(orders: Path) -> list[str]:
-    """The program that is a tqnode on a disk that fails when a file in ``orders`` says so."""
-    return [sys.executable, str(Path(__file__).with_name("failing_disk.py")), str(orders)]
-
-
-def test_a_disk_that_is_full_at_the_start_is_told(tmp_path: Path) -> None:
-    (tmp_path / "full").touch()
-    command = [
-        *failing_disk(tmp_path),
-        "run",
-        "--listen",
-        "127.0.0.1:0",
-        "--data-dir",
-        str(tmp_path / "data"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert "no space is left for" in told_once(done)
-
-
-def test_a_disk_that_is_full_for_a_while_refuses_writes_and_loses_nothing(tmp_path: Path) -> None:
-    node = NodeProcess(tmp_path, program=failing_disk(tmp_path))
-    try:
-        with httpx.Client(base_url=node.url, timeout=20) as client:
-            before = enqueue(client)
-            (tmp_path / "full").touch()
-            refused = client.post("/v1/tasks", json={"kind": "k"})
-            assert (refused.status_code, refused.json()["code"]) == (503, "disk_full")
-            assert client.get(f"/v1/tasks/{before}").json()["state"] == "ready"
-            (tmp_path / "full").unlink()
-            after = enqueue(client)
-            claimed = client.post("/v1/claims", json={"worker": "w", "max": 10}).json()["tasks"]
-        assert [task["id"] for task in claimed] == [before, after]
-        assert node.stop() == 0
-    finally:
-        node.end()
-
-
-def test_a_disk_that_fails_ends_the_node_at_once_without_an_acknowledgement(tmp_path: Path) -> None:
-    failing = NodeProcess(tmp_path, program=failing_disk(tmp_path))
-    try:
-        with httpx.Client(base_url=failing.url, timeout=20) as client:
-            kept = enqueue(client)
-            (tmp_path / "fail-sync").touch()
-            # The process may be gone before its answer: OutcomeUnknown then has no words.
-            with contextlib.suppress(httpx.TransportError):
-                answer = client.post("/v1/tasks", json={"kind": "k"})
-                assert answer.json()["code"] == "outcome_unknown"
-        assert failing.wait(within_s=STOP_S) == 1
-        assert "the disk failed, the node ends: IOError" in failing.log
-    finally:
-        failing.end()
-    with running_node(tmp_path) as node:
-        assert httpx.get(f"{node.url}/v1/tasks/{kept}").json()["state"] == "ready"
-
-
-def test_a_disk_that_cannot_be_read_ends_the_node_rather_than_its_sweeps_alone(tmp_path: Path) -> None:
-    node = NodeProcess(tmp_path, program=failing_disk(tmp_path))
-    try:
-        with httpx.Client(base_url=node.url, timeout=20) as client:
-            enqueue(client)
-            (tmp_path / "fail-read").touch()
-            with contextlib.suppress(httpx.TransportError):  # the node may be gone before its answer
-                client.post("/v1/tasks", json={"kind": "k", "delay_s": 0.01})
-        assert node.wait(within_s=FAIL_S) == 1
-        assert re.search("the sweeper failed|the disk failed", node.log)
-    finally:
-        node.end()
 
 
 def test_half_sent_requests_do_not_pile_up(tmp_path: Path) -> None:

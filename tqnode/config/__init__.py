@@ -1,6 +1,6 @@
 """The node's configuration: declared in ``model``, read by ``sources``, one frozen :class:`Config`."""
 
-from tqnode.config.model import LATER, Config, split_address
+from tqnode.config.model import LATER, Config
 from tqnode.config.setting import Setting
 from tqnode.config.sources import SETTINGS, ConfigError, Effective, Mistake, load
 
@@ -13,5 +13,4 @@ __all__ = [
     "Mistake",
     "Setting",
     "load",
-    "split_address",
 ]

@@ -35,10 +35,6 @@ class Setting:
     """Says what is wrong with a text, or None."""
 
     @property
-    def variable(self) -> str:
-        return f"TQNODE_{self.key.upper()}"
-
-    @property
     def flag(self) -> str:
         return "--" + self.key.replace("_", "-")
 
