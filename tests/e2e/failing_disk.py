@@ -1,10 +1,11 @@
 """A tqnode on a disk that fails on order, while a file of that name is in FOLDER: ``fail-sync``,
-``fail-read``, or ``full``.
+``hang-sync``, ``fail-read``, or ``full``.
 
 Run as ``python failing_disk.py FOLDER run ...``: the rest is tqnode's own command line.
 """
 
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ class FailingFile(apsw.VFSFile):
     def xSync(self, flags: int) -> None:
         if (orders / "fail-sync").exists():
             raise apsw.IOError("the disk says no")
+        if (orders / "hang-sync").exists():
+            threading.Event().wait()
         super().xSync(flags)
 
     def xRead(self, amount: int, offset: int) -> bytes:

@@ -2,15 +2,18 @@
 
 import contextlib
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.e2e.processes import NodeProcess, enqueue, running_node, told_once
 
 END_S = 20.0
+STOP_S = 5.0
 
 
 def failing_disk(orders: Path) -> list[str]:
@@ -66,6 +69,23 @@ def test_a_disk_that_fails_ends_the_node_at_once_without_an_acknowledgement(tmp_
         failing.end()
     with running_node(tmp_path) as node:
         assert httpx.get(f"{node.url}/v1/tasks/{kept}").json()["state"] == "ready"
+
+
+def test_a_disk_that_hangs_does_not_keep_a_stopping_node_beyond_its_time(tmp_path: Path) -> None:
+    node = NodeProcess(tmp_path, ["--drain-s", "0.2"], program=failing_disk(tmp_path))
+    try:
+        with httpx.Client(base_url=node.url, timeout=0.5) as client:
+            kept = enqueue(client)
+            (tmp_path / "hang-sync").touch()
+            with pytest.raises(httpx.ReadTimeout):
+                enqueue(client)
+        node.signal(signal.SIGTERM)
+        assert node.wait(within_s=STOP_S) == 1
+        assert "did not stop in time and is cut off" in node.log
+    finally:
+        node.end()
+    with running_node(tmp_path) as again:
+        assert httpx.get(f"{again.url}/v1/tasks/{kept}").json()["state"] == "ready"
 
 
 def test_a_disk_that_cannot_be_read_ends_the_node_rather_than_its_sweeps_alone(tmp_path: Path) -> None:
