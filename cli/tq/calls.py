@@ -113,12 +113,7 @@ def new_task(kind: str, payload: Any = UNSET, **options: Any) -> wire.NewTask:
 
 
 def enqueue(task: wire.NewTask, *, key: str) -> Call[wire.Task]:
-    if (
-        not (1 <= len(key) <= IDEMPOTENCY_KEY_CHARS_MAX and key.isascii() and key.isprintable())
-        or key != key.strip()
-    ):
-        raise ValueError("idempotency_key is to be 1 to 200 printable ASCII characters, no space at its ends")
-    return _write("/v1/tasks", task, wire.Task, idempotency_key=key)
+    return _write("/v1/tasks", task, wire.Task, idempotency_key=_checked_key(key))
 
 
 def enqueue_rows(rows: Sequence[bytes], *, partial: bool, key: str) -> Call[list[wire.Enqueued]]:
@@ -130,7 +125,7 @@ def enqueue_rows(rows: Sequence[bytes], *, partial: bool, key: str) -> Call[list
         read=lambda body: many(body).results,
         repeat=Repeat.SAFE,
         body=b"[" + b",".join(rows) + b"]",
-        idempotency_key=key,
+        idempotency_key=_checked_key(key),
     )
 
 
@@ -335,6 +330,13 @@ def _write(
 
 def _delete(path: str) -> Call[None]:
     return Call(method="DELETE", path=path, read=lambda _: None, repeat=Repeat.SAFE, gone_is_done=True)
+
+
+def _checked_key(key: str) -> str:
+    fits = 1 <= len(key) <= IDEMPOTENCY_KEY_CHARS_MAX and key.isascii() and key.isprintable()
+    if not fits or key != key.strip():
+        raise ValueError("idempotency_key is to be 1 to 200 printable ASCII characters, no space at its ends")
+    return key
 
 
 def _segment(name: str) -> str:

@@ -79,6 +79,8 @@ def test_an_option_that_does_not_exist_is_refused() -> None:
 def test_a_key_that_fits_no_header_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match="idempotency_key"):
         calls.enqueue(calls.new_task("k"), key=key)
+    with pytest.raises(ValueError, match="idempotency_key"):
+        calls.enqueue_rows([b"{}"], partial=False, key=key)
 
 
 def test_filters_become_the_query() -> None:
