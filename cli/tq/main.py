@@ -50,6 +50,8 @@ EXAMPLES = (
     "tq worker --app shop.tasks:app -c 8",
     "TQ_URL=http://queue.example:7333 tq top",
 )
+# The variable by which a shell's script asks for completions, as click spells it.
+COMPLETE_VARIABLE = "_TQ_COMPLETE"
 PLACES = (
     ("TQ_URL, TQ_TOKEN", "where the node is and who asks"),
     ("~/.config/tq/config.toml", 'the same, as url = "…" and token = "…"'),
@@ -141,48 +143,69 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
         argv: the arguments, without the program's name; those of the process when None.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # Closed by whoever started us: what is written goes nowhere, as asked.
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # open until the process ends
     code = _run(list(sys.argv[1:] if argv is None else argv))
     sys.exit(_flushed(code))
 
 
 def _run(argv: list[str]) -> int:
     try:
-        result = cli.main(argv, prog_name="tq", standalone_mode=False)
+        if COMPLETE_VARIABLE in os.environ:
+            # Ends the process itself.
+            cli.main(argv, prog_name="tq", complete_var=COMPLETE_VARIABLE)
+        with cli.make_context("tq", argv) as ctx:
+            result = cli.invoke(ctx)
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.UsageError as error:
         return _tell_usage(error)
     except click.ClickException as error:
         error.show()
         return int(getattr(error, "code", error.exit_code))
-    except (click.Abort, KeyboardInterrupt):
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except click.Abort:
+        # A question was not answered, by Ctrl-C or by the end of the input.
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         return ExitCode.BROKEN_PIPE
     except OSError as error:
-        if error.errno == errno.EPIPE:
-            return ExitCode.BROKEN_PIPE
-        if error.filename is None and error.errno != errno.ENOSPC:
-            raise
-        complain(f"{error.strerror}: {error.filename or 'standard output'}")
-        return ExitCode.USAGE if error.filename else ExitCode.FAILED
+        return _tell_os_error(error)
     return result if isinstance(result, int) else ExitCode.OK
 
 
 def _tell_usage(error: click.UsageError) -> int:
     path = error.ctx.command_path if error.ctx is not None else "tq"
-    complain(
-        f"{path.removeprefix('tq ')}: {error.format_message()}" if path != "tq" else error.format_message(),
-        f"see: {path} --help",
-    )
+    told = error.format_message().rstrip(".")
+    complain(told if path == "tq" else f"{path.removeprefix('tq ')}: {told}", f"see: {path} --help")
     return ExitCode.USAGE
 
 
+def _tell_os_error(error: OSError) -> int:
+    """A file that cannot be read or written; any other is a fault of ours, and comes with its trace."""
+    if error.filename is not None:
+        complain(f"{error.filename}: {error.strerror}")
+        return ExitCode.USAGE
+    if error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
+        complain(f"cannot write: {error.strerror}")
+        return ExitCode.FAILED
+    raise error
+
+
 def _flushed(code: int) -> int:
-    """Flushes standard output while a closed pipe can still be told from success."""
+    """Flushes standard output while a failure can still be told from success."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         code = ExitCode.BROKEN_PIPE
-    if code == ExitCode.BROKEN_PIPE:
-        # What is left in the buffer has nowhere to go: the interpreter's own flush at exit would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        code = _tell_os_error(error)
+    else:
+        if code != ExitCode.BROKEN_PIPE:
+            return code
+    # What is left in the buffer has nowhere to go: the interpreter's own flush at exit would complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code

@@ -5,8 +5,6 @@ import click
 from tq.commands.base import command
 
 SHELLS = ("bash", "zsh", "fish")
-# The variable by which a shell's script asks `tq` for completions, as click spells it.
-COMPLETE_VARIABLE = "_TQ_COMPLETE"
 
 
 @command(
@@ -26,6 +24,8 @@ def completion(ctx: click.Context, shell: str) -> None:
     It completes commands, options, their values, and the names of the node's queues.
     """
     from click.shell_completion import get_completion_class
+
+    from tq.main import COMPLETE_VARIABLE
 
     made_by = get_completion_class(shell)
     assert made_by is not None  # noqa: S101 - click knows all of SHELLS

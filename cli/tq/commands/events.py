@@ -50,7 +50,7 @@ def events(
 
 
 def _show(event: "Event", *, as_json: bool) -> None:
-    from tq.output import paint, safe, write_json
+    from tq.output import on_terminal, paint, safe, write_json
 
     if event.task is None:
         if as_json:
@@ -72,4 +72,6 @@ def _show(event: "Event", *, as_json: bool) -> None:
     state = paint(f"{safe(task.state, one_line=True):<9}", task.state)
     told = f"{task.queue}  {task.kind}" + (f"  try {task.attempt}" if task.attempt else "")
     reason = f"  ({task.reason})" if task.reason else ""
-    click.echo(f"{safe(task.at)}  {safe(task.id)}  {state}  {safe(told + reason, one_line=True)}")
+    # A person who watches knows the day, and the line should fit.
+    at = task.at[11:23] if on_terminal() else task.at
+    click.echo(f"{safe(at, one_line=True)}  {safe(task.id)}  {state}  {safe(told + reason, one_line=True)}")

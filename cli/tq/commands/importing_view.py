@@ -42,6 +42,7 @@ class View:
                 TextColumn("{task.fields[tasks]} tasks", markup=False),
                 TimeRemainingColumn(),
                 console=self._console,
+                transient=True,
                 redirect_stdout=False,
                 redirect_stderr=False,
             )

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 INTERVAL_S = 1.0
 INTERVAL_MIN_S = 0.1
 # What the node counts, and what people call it.
-RATES = (("enqueued", "in"), ("claimed", "claimed"), ("completed", "done"), ("failed", "failed"))
+RATES = (
+    ("enqueued", "in"),
+    ("claimed", "claimed"),
+    ("succeeded", "done"),
+    ("retried", "retried"),
+    ("dead", "dead"),
+)
 
 
 class Snapshot(NamedTuple):
@@ -111,7 +117,9 @@ def render(url: str, now: Snapshot, before: Snapshot | None, *, trouble: str = "
 
     head = Text(safe(f"{url}  version {now.stats.version}  up {span(now.stats.uptime_s)}", one_line=True))
     head.stylize("bold", 0, len(url))
-    parts: list[RenderableType] = [head, Text(flow(now, before) if before else totals(now.stats))]
+    parts: list[RenderableType] = [head, Text(totals(now.stats))]
+    if before is not None:
+        parts.append(Text(flow(now, before)))
     if trouble:
         parts.append(Text(safe(f"not reached: {trouble}", one_line=True), style="bold red"))
     busiest = sorted(now.stats.queues, key=lambda info: (-_waiting(info.counts), info.queue))
@@ -139,8 +147,7 @@ def flow(now: Snapshot, before: Snapshot) -> str:
     seconds = max(now.at - before.at, 0.001)
     told = []
     for counter, name in RATES:
-        if counter in now.stats.since_start:
-            grown = now.stats.since_start[counter] - before.stats.since_start.get(counter, 0)
-            # A node that was restarted meanwhile counts from 0.
-            told.append(f"{max(grown, 0) / seconds:,.0f}/s {name}")
+        grown = now.stats.since_start.get(counter, 0) - before.stats.since_start.get(counter, 0)
+        # A node that was restarted meanwhile counts from 0.
+        told.append(f"{max(grown, 0) / seconds:,.0f}/s {name}")
     return "   ".join(told)
