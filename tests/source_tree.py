@@ -69,7 +69,10 @@ class Source:
 
 
 @cache
-def sources(*tops: str) -> tuple[Source, ...]:
-    """The Python files under ``tops``; all without one."""
-    python = [path for path in files() if path.suffix == ".py" and (not tops or path.parts[0] in tops)]
-    return tuple(Source(path, (ROOT / path).read_text()) for path in python)
+def _every_source() -> tuple[Source, ...]:
+    return tuple(Source(path, (ROOT / path).read_text()) for path in files() if path.suffix == ".py")
+
+
+def sources(*tops: str) -> list[Source]:
+    """The Python files under ``tops``; all without one. Each file is parsed once for all who ask."""
+    return [source for source in _every_source() if not tops or source.path.parts[0] in tops]
