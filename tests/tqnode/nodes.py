@@ -260,3 +260,8 @@ def add_queue(tx: Tx, name: str) -> str:
         {"name": name, "now_ms": tx.now_ms},
     )
     return name
+
+
+def adds(name: str) -> Callable[[Tx], str]:
+    """An operation that does so."""
+    return lambda tx: add_queue(tx, name)
