@@ -25,6 +25,7 @@ class Say(NamedTuple):
     Attributes:
         cut_after: of the body's bytes only so many are sent, then the connection is cut; 0 also cuts
             the head off, as when the node dies while it works.
+        drop_s: seconds between the bytes of the body.
         hang: whether to hold the connection open in silence after that, instead of cutting it.
     """
 
@@ -34,6 +35,7 @@ class Say(NamedTuple):
     headers: dict[str, str] = {}  # noqa: RUF012  # never changed
     cut_after: int | None = None
     hang: bool = False
+    drop_s: float = 0.0
 
     @property
     def body(self) -> bytes:
@@ -90,14 +92,23 @@ class Server:
             if "transfer-encoding" not in say.headers:
                 handler.send_header("content-length", str(len(say.body)))
             handler.end_headers()
-            handler.wfile.write(say.body[: say.cut_after])
-            handler.wfile.flush()
+            self._write(handler, say)
         if say.hang:
             self._released.wait(30)
         if say.cut_after is not None:
             handler.close_connection = True
             with contextlib.suppress(OSError):
                 handler.connection.shutdown(socket.SHUT_RDWR)
+
+    def _write(self, handler: BaseHTTPRequestHandler, say: Say) -> None:
+        body = say.body[: say.cut_after]
+        if not say.drop_s:
+            handler.wfile.write(body)
+            return
+        with contextlib.suppress(OSError):
+            for byte in body:
+                handler.wfile.write(bytes((byte,)))
+                self._released.wait(say.drop_s)
 
 
 @contextlib.contextmanager

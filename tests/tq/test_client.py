@@ -1,9 +1,9 @@
 """Both clients over real HTTP: each test runs with the blocking one and with the async one."""
 
 import asyncio
-import inspect
 import itertools
-import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -153,6 +153,16 @@ def test_a_node_that_falls_silent_in_its_answer_costs_no_more_either(connect: Ma
     assert 0.3 <= time.monotonic() - began < 5
 
 
+def test_a_node_that_answers_drop_by_drop_costs_no_more_either(connect: Maker) -> None:
+    began = time.monotonic()
+    with (
+        serving(Say(200, {"tasks": []}, drop_s=0.1)) as server,
+        pytest.raises(tq.errors.OutcomeUnknown, match="did not arrive whole in time"),
+    ):
+        connect(server.url, timeout_s=0.3).call("claim", "w")
+    assert 0.3 <= time.monotonic() - began < 5
+
+
 def test_an_unreachable_node_is_tried_again_and_then_named(connect: Maker) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(tq.errors.TqUnavailable, match=f"cannot reach {url}: ") as caught:
@@ -233,7 +243,7 @@ def test_a_list_is_read_page_by_page(connect: Maker) -> None:
 def test_events_go_on_over_connections_that_break(connect: Maker) -> None:
     later = TASK.replace(b"b-1", b"b-2")
     with serving(
-        Say(raw=TASK + b"id: b-9\n", headers=STREAM, cut_after=10_000),
+        Say(raw=TASK + b"id: b-9\ndata: lost", headers=STREAM, cut_after=len(TASK) + 9),
         Say(raw=later, headers=STREAM, cut_after=10_000, hang=True),
     ) as server:
         events = connect(server.url).take(2, "events", queue="q")
@@ -282,6 +292,26 @@ def test_threads_share_one_client() -> None:
     assert results == [ID] * 160
 
 
+FORK = """
+import os, sys, tq
+url, task_id = sys.argv[1:]
+client = tq.Client(url)
+client.get(task_id)
+if os.fork() == 0:
+    os._exit(client.get(task_id).id != task_id)
+assert os.wait()[1] == 0
+client.get(task_id)
+"""
+
+
+def test_a_child_process_makes_connections_of_its_own() -> None:
+    with serving(stored(200)) as server:
+        # In a process without threads, since Python warns of forking one with them.
+        subprocess.run([sys.executable, "-W", "error", "-c", FORK, server.url, ID], check=True, timeout=60)
+    # The child's is the second; the parent's own, the first, still serves it.
+    assert (len(server.got), server.connections) == (3, 2)
+
+
 async def test_a_cancelled_await_lets_go_of_its_connection() -> None:
     with serving(Say(cut_after=0, hang=True), stored(200)) as server:
         async with tq.AsyncClient(server.url) as client:
@@ -289,28 +319,6 @@ async def test_a_cancelled_await_lets_go_of_its_connection() -> None:
                 await asyncio.wait_for(client.claim("w", wait_s=20.0), 0.2)
             assert (await client.get(ID)).id == ID
     assert len(server.got) == 2
-
-
-def public(kind: type) -> dict[str, Any]:
-    return {name: member for name, member in vars(kind).items() if not name.startswith("_")}
-
-
-def test_the_async_client_has_the_same_methods_with_the_same_signatures_and_words() -> None:
-    blocking, awaited = public(tq.Client), public(tq.AsyncClient)
-    assert list(blocking) == list(awaited)
-    for name, method in blocking.items():
-        twin = awaited[name]
-        assert inspect.getdoc(method) == inspect.getdoc(twin), name
-        if not callable(method):
-            continue
-        one, other = inspect.signature(method), inspect.signature(twin)
-        assert one.parameters == other.parameters, name
-        # A generator, since who stops early must be able to close it: asyncio does not do so at once.
-        returns = re.sub(r"AsyncGenerator\[(.*), None\]", r"Iterator[\1]", str(other.return_annotation))
-        assert one.return_annotation == returns, name
-        streams = name in ("list", "events")
-        assert inspect.iscoroutinefunction(twin) != streams, name
-    assert inspect.signature(tq.Client).parameters == inspect.signature(tq.AsyncClient).parameters
 
 
 def test_a_server_without_answers_would_fail_the_test_that_uses_it() -> None:

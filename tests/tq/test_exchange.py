@@ -142,6 +142,14 @@ def test_a_page_of_something_else_is_an_error_with_a_bounded_excerpt() -> None:
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"status": 400}', b""])
+def test_a_problem_that_is_none_is_quoted_like_any_page(body: bytes) -> None:
+    answer = Reply(status=400, headers={"content-type": "application/problem+json"}, body=body)
+    with pytest.raises(errors.ApiError, match="answered 400, not as a node does") as caught:
+        run(enqueue(), Script(answer), ManualClock())
+    assert caught.value.problem is None
+
+
 def test_an_unreachable_node_is_named_with_what_to_do() -> None:
     with pytest.raises(errors.TqUnavailable) as caught:
         run(enqueue(), Script(UNHEARD), ManualClock())

@@ -1,0 +1,147 @@
+"""The blocking and the async client are one in two forms: same methods, same words, same requests."""
+
+import asyncio
+import inspect
+import re
+from typing import Any
+
+import pytest
+
+import tq
+from tests.tq.driving import task_row
+from tests.tq.scripted_server import Got, Say, serving
+from tests.tq.test_sse import TASK
+from tq import wire
+
+ID = "018f0000-0000-7000-8000-000000000001"
+STAMP = "2026-01-01T00:00:00.000Z"
+FINISHED = {"id": ID, "state": "succeeded"}
+WORKER = {
+    "id": ID,
+    "name": "w",
+    "state": "run",
+    "started_at": STAMP,
+    "last_heartbeat_at": STAMP,
+    "concurrency": 1,
+}
+QUEUE = {"queue": "q", "paused": False, "counts": {}}
+STATS = {
+    "version": "1",
+    "uptime_s": 1.0,
+    "totals": {},
+    "queues": [],
+    "workers": 0,
+    "since_start": {},
+    "database": {},
+}
+ENQUEUED = {"results": [{"id": ID, "state": "ready"}]}
+
+# What a method is called with, and what the node answers.
+CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
+    "enqueue": (("k", [1]), {"priority": 1, "idempotency_key": "i"}, task_row(ID)),
+    "enqueue_task": ((tq.new_task("k"),), {"idempotency_key": "i"}, task_row(ID)),
+    "enqueue_many": (([tq.new_task("k")],), {"partial": True}, ENQUEUED),
+    "enqueue_rows": (([b'{"kind":"k"}'],), {"idempotency_key": "i"}, ENQUEUED),
+    "get": ((ID,), {}, task_row(ID)),
+    "page": ((), {"limit": 5, "cursor": "c", "kind": "k"}, {"tasks": []}),
+    "list": ((), {"limit": 5, "state": "dead"}, {"tasks": [task_row(ID)]}),
+    "cancel": ((ID,), {}, task_row(ID)),
+    "retry": ((ID,), {}, task_row(ID)),
+    "delete": ((ID,), {}, None),
+    "wait": (([ID],), {"timeout_s": 1}, task_row(ID, state="dead")),
+    "claim": (
+        ("w",),
+        {"queues": ["q"], "kinds": ["k"], "max": 2, "wait_s": 1.0, "lease_s": 2.0, "min_priority": 3},
+        {"tasks": []},
+    ),
+    "heartbeat": ((ID, "t"), {"lease_s": 5.0, "progress": 1}, {"lease_expires_at": STAMP}),
+    "complete": ((ID, "t"), {"result": 1, "then": [tq.new_task("k")]}, FINISHED),
+    "fail": ((ID, "t"), {"error": "so", "retry": False, "delay_s": 1.0}, FINISHED),
+    "snooze": ((ID, "t"), {"delay_s": 1.0}, FINISHED),
+    "outcomes": (([wire.SnoozeOutcome(id=ID, token="t")],), {}, {"results": [FINISHED]}),
+    "register_worker": ((wire.NewWorker(name="w"),), {}, {"id": ID, "state": "run", "heartbeat_s": 10.0}),
+    "worker_heartbeat": ((ID, [wire.HeldLease(id=ID, token="t")]), {}, {"state": "run", "leases": []}),
+    "workers": ((), {}, {"workers": [WORKER]}),
+    "steer_worker": ((ID, "quiet"), {}, WORKER),
+    "remove_worker": ((ID,), {}, None),
+    "queues": ((), {}, {"queues": [QUEUE]}),
+    "queue": (("q",), {}, QUEUE),
+    "pause": (("q",), {}, QUEUE),
+    "resume": (("q",), {}, QUEUE),
+    "purge": (("q", ["dead"]), {}, {"deleted": 3}),
+    "stats": ((), {}, STATS),
+    "events": ((), {"queue": "q", "kind": "k", "ids": [ID], "last_event_id": "b-0"}, None),
+}
+
+
+def public(kind: type) -> dict[str, Any]:
+    return {name: member for name, member in vars(kind).items() if not name.startswith("_")}
+
+
+def answer(name: str) -> Say:
+    if name == "events":
+        return Say(raw=TASK, headers={"content-type": "text/event-stream"}, cut_after=10_000, hang=True)
+    value = CALLS[name][2]
+    return Say(204, raw=b"") if value is None else Say(200, value)
+
+
+def blocking(url: str, name: str) -> Any:
+    args, kwargs, _ = CALLS[name]
+    with tq.Client(url) as client:
+        result = getattr(client, name)(*args, **kwargs)
+        if name not in ("list", "events"):
+            return result
+        first = next(result)
+        result.close()
+        return first
+
+
+async def awaited(url: str, name: str) -> Any:
+    args, kwargs, _ = CALLS[name]
+    async with tq.AsyncClient(url) as client:
+        result = getattr(client, name)(*args, **kwargs)
+        if name not in ("list", "events"):
+            return await result
+        first = await anext(result)
+        await result.aclose()
+        return first
+
+
+def without_chance(got: Got) -> Got:
+    """Without the port, and without the key that is made up for each call."""
+    headers = {name: value for name, value in got.headers.items() if name != "host"}
+    if headers.get("idempotency-key") != "i":
+        headers.pop("idempotency-key", None)
+    return got._replace(headers=headers)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_both_clients_send_the_same_request_and_read_the_same_answer(name: str) -> None:
+    with serving(answer(name)) as server:
+        one = blocking(server.url, name)
+        other = asyncio.run(awaited(server.url, name))
+        first, second = server.got
+    assert without_chance(first) == without_chance(second)
+    # What is raw JSON has no equality of its own.
+    assert repr(one) == repr(other)
+
+
+def test_every_method_is_compared() -> None:
+    assert set(CALLS) == set(public(tq.Client)) - {"urls", "close"}
+
+
+def test_both_clients_have_the_same_methods_with_the_same_signatures_and_words() -> None:
+    one, other = public(tq.Client), public(tq.AsyncClient)
+    assert list(one) == list(other)
+    for name, method in one.items():
+        twin = other[name]
+        assert inspect.getdoc(method) == inspect.getdoc(twin), name
+        if not callable(method):
+            continue
+        signature, of_twin = inspect.signature(method), inspect.signature(twin)
+        assert signature.parameters == of_twin.parameters, name
+        # A generator, since who stops early must be able to close it: asyncio does not do so at once.
+        returns = re.sub(r"AsyncGenerator\[(.*), None\]", r"Iterator[\1]", str(of_twin.return_annotation))
+        assert signature.return_annotation == returns, name
+        assert inspect.iscoroutinefunction(twin) != (name in ("list", "events")), name
+    assert inspect.signature(tq.Client).parameters == inspect.signature(tq.AsyncClient).parameters
