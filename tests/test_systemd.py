@@ -5,9 +5,11 @@ import subprocess
 from dataclasses import fields
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.source_tree import ROOT
+from tq.main import cli as tq
 from tqnode.__main__ import main as tqnode
 from tqnode.config import Config
 
@@ -61,6 +63,18 @@ def test_the_node_is_started_with_a_command_line_that_it_takes() -> None:
     command = tqnode.commands[words[0]]
     context = command.make_context(words[0], words[1:])
     assert context.params["file"] == Path("/etc/tqnode/tqnode.toml")
+
+
+def test_the_worker_is_started_with_arguments_that_it_takes() -> None:
+    (example,) = re.findall(r"^#   TQ_WORKER_ARGS=(.*)$", unit_text("tq-worker@.service"), re.MULTILINE)
+    program, word, arguments = value("tq-worker@.service", "ExecStart").split()
+    assert (program, word, arguments) == ("/usr/bin/tq", "worker", "$TQ_WORKER_ARGS")
+    command = tq.get_command(click.Context(tq), word)
+    assert command is not None
+    params = command.make_context(word, example.split()).params
+    assert params["target"] == "shop.tasks:app"
+    stop_s = float(value("tq-worker@.service", "TimeoutStopSec"))
+    assert params["grace_s"] + params["kill_after_s"] < stop_s
 
 
 def test_systemd_waits_longer_than_the_node_drains_and_allows_every_connection() -> None:
