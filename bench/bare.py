@@ -7,6 +7,8 @@ makes it a server: threads, ids and tokens as text, results as objects, events, 
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from tqnode import ids
 from tqnode.sql import statement
 from tqnode.store.connection import open_writer
@@ -29,9 +31,12 @@ _ADD_QUEUE = statement("add_queue")
 _INSERT_TASK = statement("insert_task")
 _INSERT_BODY = statement("insert_body")
 _FIND_WORKER_STATE = statement("find_worker_state")
-_CLAIM = statement("claim_tasks")
-_READ_BODY = statement("read_body")
-_COMPLETE = statement("complete_task")
+_FIND_CLAIMABLE = statement("find_claimable")
+_CLAIM_ONE = statement("claim_task")
+_CLAIM_MANY = statement("claim_tasks")
+_COMPLETE_ONE = statement("complete_task")
+_READ_RUNNING = statement("read_running")
+_COMPLETE_MANY = statement("complete_tasks")
 _CHANGE_TALLY = statement("change_tally")
 _START_TALLY = statement("start_tally")
 
@@ -77,52 +82,61 @@ class BareQueue:
             *(None, None, None, None),
         )
 
-    def claim(self, operations: int, size: int) -> Held:
-        """``operations`` claims of up to ``size`` tasks, in one transaction; the rows claimed."""
+    def claim(self, operations: int, size: int) -> list[Held]:
+        """``operations`` claims of up to ``size`` tasks, in one transaction; the rows of each."""
         execute = self._connection.execute
         execute(_BEGIN)
-        held: Held = []
+        held: list[Held] = []
         for _ in range(operations):
             execute(_FIND_WORKER_STATE, {"id": WORKER}).fetchall()
             execute(_FIND_QUEUE, _BY_QUEUE).fetchall()
-            rows = execute(
-                _CLAIM,
-                {
-                    "queue": QUEUE,
-                    "worker": WORKER,
-                    "secret": SECRET,
-                    "lease_ms": None,
-                    "min_priority": 0,
-                    "now_ms": NOW_MS,
-                    "max": size,
-                },
-            ).fetchall()
-            for row in rows:
-                execute(_READ_BODY, {"seq": row[0]}).fetchall()
-            held += rows
-        self._tally("ready", -len(held))
-        self._tally("running", len(held))
+            params: dict[str, Any] = {
+                "queue": QUEUE,
+                "worker": WORKER,
+                "secret": SECRET,
+                "lease_ms": None,
+                "min_priority": 0,
+                "now_ms": NOW_MS,
+                "max": size,
+            }
+            rows = execute(_FIND_CLAIMABLE, params).fetchall()
+            if len(rows) == 1:
+                params["seq"] = rows[0][0]
+                execute(_CLAIM_ONE, params)
+            else:
+                params["seqs"] = _encode_seqs(rows)
+                execute(_CLAIM_MANY, params)
+            held.append(rows)
+        claimed = sum(map(len, held))
+        self._tally("ready", -claimed)
+        self._tally("running", claimed)
         execute(_COMMIT)
         return held
 
-    def complete(self, held: Held) -> None:
-        """Completes what was claimed, in one transaction."""
+    def complete(self, held: list[Held]) -> None:
+        """Completes what was claimed, with an operation for each claim, in one transaction."""
         execute = self._connection.execute
         execute(_BEGIN)
-        for row in held:
-            execute(
-                _COMPLETE,
-                {
-                    "seq": row[0],
-                    "id": row[1],
-                    "grants": row[5],
-                    "secret": SECRET,
-                    "now_ms": NOW_MS,
-                    "receipt": None,
-                },
-            ).fetchall()
-        self._tally("running", -len(held))
-        self._tally("succeeded", len(held))
+        for rows in held:
+            if len(rows) == 1:
+                execute(
+                    _COMPLETE_ONE,
+                    {
+                        "seq": rows[0][0],
+                        "id": rows[0][1],
+                        "grants": rows[0][5] + 1,
+                        "secret": SECRET,
+                        "now_ms": NOW_MS,
+                        "receipt": None,
+                    },
+                ).fetchall()
+            else:
+                seqs = _encode_seqs(rows)
+                execute(_READ_RUNNING, {"seqs": seqs}).fetchall()
+                execute(_COMPLETE_MANY, {"seqs": seqs, "now_ms": NOW_MS})
+        completed = sum(map(len, held))
+        self._tally("running", -completed)
+        self._tally("succeeded", completed)
         execute(_COMMIT)
 
     def _tally(self, state: str, tasks: int) -> None:
@@ -130,3 +144,7 @@ class BareQueue:
         self._connection.execute(_CHANGE_TALLY, row)
         if not self._connection.changes():
             self._connection.execute(_START_TALLY, row)
+
+
+def _encode_seqs(rows: Held) -> str:
+    return msgspec.json.encode([row[0] for row in rows]).decode()

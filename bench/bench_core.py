@@ -30,7 +30,7 @@ class Pair:
         self.core = Core(folder)
         self.bare = BareQueue(folder)
         self.held: list[list[ClaimedTask]] = []
-        self.rows: list[Held] = []
+        self.rows: list[list[Held]] = []
 
     def close(self) -> None:
         self.core.close()
@@ -114,8 +114,9 @@ def test_single_completes_of_32_callers(pair: Pair, duel: Duel) -> None:
 
     def claim_bare() -> None:
         pair.bare.enqueue(1, SINGLES)
-        rows = pair.bare.claim(1, SINGLES)
-        pair.rows = [rows[start : start + CALLERS] for start in range(0, SINGLES, CALLERS)]
+        (rows,) = pair.bare.claim(1, SINGLES)
+        each = [[row] for row in rows]
+        pair.rows = [each[start : start + CALLERS] for start in range(0, SINGLES, CALLERS)]
 
     duel(
         "complete, single, 32 callers",
@@ -210,5 +211,5 @@ def discard(_result: object) -> None:
 
 
 def complete_all(pair: Pair) -> None:
-    for rows in pair.rows:
-        pair.bare.complete(rows)
+    for held in pair.rows:
+        pair.bare.complete(held)

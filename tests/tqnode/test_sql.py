@@ -66,7 +66,11 @@ def test_migrations_are_numbered_without_a_gap_from_one() -> None:
 
 
 QUICK = {
-    "claim_tasks": "task_ready",
+    "find_claimable": "task_ready",
+    "find_claimable_of_kinds": "task_ready",
+    "claim_tasks": "INTEGER PRIMARY KEY",
+    "read_running": "INTEGER PRIMARY KEY",
+    "complete_tasks": "INTEGER PRIMARY KEY",
     "find_due": "task_due",
     "find_expired_leases": "task_lease",
     "find_outdated": "task_expiry",
@@ -90,6 +94,9 @@ def test_a_statement_that_must_be_quick_uses_its_index_and_scans_no_table(
     assert not scans, plan
 
 
-def test_the_claim_takes_tasks_in_the_order_of_the_index_without_sorting(database: apsw.Connection) -> None:
-    plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement('claim_tasks')}", Anything())]
+@pytest.mark.parametrize("name", ["find_claimable", "find_claimable_of_kinds"])
+def test_the_claim_takes_tasks_in_the_order_of_the_index_without_sorting(
+    name: str, database: apsw.Connection
+) -> None:
+    plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement(name)}", Anything())]
     assert not [step for step in plan if "TEMP B-TREE" in step], plan

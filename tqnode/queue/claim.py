@@ -1,7 +1,5 @@
 """Hands ready tasks to a worker, under a lease."""
 
-from operator import itemgetter
-
 import msgspec
 
 from tqnode import ids
@@ -12,15 +10,12 @@ from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
 from tqnode.task import Ask, ClaimedTask, TaskState
 
-_CLAIM = statement("claim_tasks")
-_CLAIM_OF_KINDS = statement("claim_tasks_of_kinds")
-_READ_BODY = statement("read_body")
+_FIND = statement("find_claimable")
+_FIND_OF_KINDS = statement("find_claimable_of_kinds")
+_CLAIM_ONE = statement("claim_task")
+_CLAIM_MANY = statement("claim_tasks")
 _FIND_QUEUE = statement("find_queue")
 _FIND_WORKER_STATE = statement("find_worker_state")
-
-# RETURNING gives rows in no promised order: priority first, then run_at, then seq.
-_run_at_and_seq = itemgetter(4, 0)
-_priority = itemgetter(3)
 
 
 def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask]:
@@ -47,21 +42,26 @@ def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask]:
             "max": wanted,
         }
         if ask.kinds is None:
-            rows = tx.all(_CLAIM, params)
+            rows = tx.all(_FIND, params)
         else:
-            rows = tx.all(_CLAIM_OF_KINDS, params | {"kinds": msgspec.json.encode(ask.kinds).decode()})
+            rows = tx.all(_FIND_OF_KINDS, params | {"kinds": msgspec.json.encode(ask.kinds).decode()})
         if not rows:
             continue
-        rows.sort(key=_run_at_and_seq)
-        rows.sort(key=_priority, reverse=True)
-        claimed += [_hand_over(tx, queue, secret, row) for row in rows]
+        # The statement that found them holds nothing up: nobody else writes during the transaction.
+        if len(rows) == 1:
+            tx.run(_CLAIM_ONE, params | {"seq": rows[0][0]})
+        else:
+            seqs = msgspec.json.encode([row[0] for row in rows]).decode()
+            tx.run(_CLAIM_MANY, params | {"seqs": seqs})
+        claimed += [_hand_over(tx, ask, queue, secret, row) for row in rows]
         tx.moved(queue, TaskState.READY, TaskState.RUNNING, len(rows))
     return claimed
 
 
-def _hand_over(tx: Tx, queue: str, secret: int, row: Row) -> ClaimedTask:
+def _hand_over(tx: Tx, ask: Ask, queue: str, secret: int, row: Row) -> ClaimedTask:
+    """The task as it is now; ``row`` is from before its claim."""
     (
-        seq,
+        _,
         packed,
         kind,
         priority,
@@ -73,12 +73,17 @@ def _hand_over(tx: Tx, queue: str, secret: int, row: Row) -> ClaimedTask:
         lease_ms,
         timeout_ms,
         created_at_ms,
+        payload,
+        meta,
+        tags,
     ) = row
-    payload, meta, tags = tx.all(_READ_BODY, {"seq": seq})[0]
+    attempt += 1
+    if ask.lease_ms is not None:
+        lease_ms = ask.lease_ms
     tx.effects.events.append(TaskEvent(packed, queue, kind, TaskState.RUNNING, tx.now_ms, attempt))
     return ClaimedTask(
         id=ids.text(packed),
-        token=token.write(grants, secret),
+        token=token.write(grants + 1, secret),
         queue=queue,
         kind=kind,
         priority=priority,
@@ -92,5 +97,5 @@ def _hand_over(tx: Tx, queue: str, secret: int, row: Row) -> ClaimedTask:
         run_at_ms=run_at_ms,
         payload=payload,
         meta=meta,
-        tags=texts_of(tags),
+        tags=texts_of(tags) if tags else (),
     )

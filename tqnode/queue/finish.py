@@ -1,8 +1,10 @@
 """Ends an attempt: complete, fail, snooze. Fenced by the token, and repeatable with it."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
+import apsw
 import msgspec
 
 from tqnode import ids
@@ -19,6 +21,8 @@ from tqnode.store.tx import Row, TaskEvent, Tx
 from tqnode.task import Complete, Fail, Finish, Finished, Reason, Snooze, TaskError, TaskState
 
 _COMPLETE = statement("complete_task")
+_COMPLETE_MANY = statement("complete_tasks")
+_READ_RUNNING = statement("read_running")
 _READ_HELD = statement("read_held")
 _WRITE_RECEIPT = statement("write_receipt")
 _WRITE_RESULT = statement("write_result")
@@ -79,12 +83,64 @@ class Finisher:
     def finish_all(self, tx: Tx, asked: Sequence[Finish]) -> list[Finished | TqnodeError]:
         """Ends each attempt on its own; in the place of one that can't be, why not."""
         answers: list[Finished | TqnodeError] = []
-        for one in asked:
-            try:
-                answers.append(self.finish(tx, one))
-            except TqnodeError as error:
-                answers.append(error)
+        while len(answers) < len(asked):
+            run = _completions(asked, len(answers))
+            if len(run) > 1:
+                answers += self._complete_all(tx, run)
+            else:
+                answers.append(self._try(tx, asked[len(answers)]))
         return answers
+
+    def _try(self, tx: Tx, asked: Finish) -> Finished | TqnodeError:
+        try:
+            return self.finish(tx, asked)
+        except TqnodeError as error:
+            return error
+
+    def _complete_all(self, tx: Tx, run: dict[str, Complete]) -> list[Finished | TqnodeError]:
+        """Completes plain ones, each of another task, with two statements for all of them."""
+        answers: dict[str, Finished | TqnodeError] = {}
+        fences: dict[int, tuple[bytes, token.Fence, Complete]] = {}
+        for task_id, asked in run.items():
+            try:
+                where = place(task_id)
+                fences[where["seq"]] = (where["id"], token.read(asked.token, task=task_id), asked)
+            except TqnodeError as error:
+                answers[task_id] = error
+        found = {row[0]: row for row in tx.all(_READ_RUNNING, {"seqs": _encode_seqs(list(fences))})}
+        held = [
+            found[seq]
+            for seq, (packed, fence, _) in fences.items()
+            if seq in found and found[seq][1:4] == (packed, fence.grants, fence.secret)
+        ]
+        try:
+            tx.run(_COMPLETE_MANY, {"seqs": _encode_seqs([row[0] for row in held]), "now_ms": tx.now_ms})
+        except apsw.ConstraintError:
+            # One must give up its unique key first: each on its own finds out which.
+            held = []
+        self._note_completions(tx, held, [fences[row[0]][2] for row in held])
+        for row in held:
+            task_id = fences[row[0]][2].id
+            answers[task_id] = Finished(id=task_id, state=TaskState.SUCCEEDED)
+        # What is left was finished before, or lost, or is none.
+        return [answers[asked.id] if asked.id in answers else self._try(tx, asked) for asked in run.values()]
+
+    def _note_completions(self, tx: Tx, held: list[Row], asked: list[Complete]) -> None:
+        """Notes the results, moves and events of tasks that were completed together."""
+        results = [
+            (row[0], complete.result)
+            for row, complete in zip(held, asked, strict=True)
+            if complete.result is not None
+        ]
+        if results:
+            tx.many(_WRITE_RESULT, results)
+        moved: dict[str, int] = {}
+        for _, packed, _, _, queue, kind, attempt in held:
+            moved[queue] = moved.get(queue, 0) + 1
+            event = TaskEvent(packed, queue, kind, TaskState.SUCCEEDED, tx.now_ms, attempt)
+            tx.effects.events.append(event)
+        for queue, tasks in moved.items():
+            tx.moved(queue, TaskState.RUNNING, TaskState.SUCCEEDED, tasks)
 
     def _complete(self, tx: Tx, asked: Complete, where: dict[str, Any], fence: token.Fence) -> Finished:
         params = where | {
@@ -98,7 +154,7 @@ class Finisher:
             return self._repeat(tx, asked, where, fence)
         queue, kind, attempt = rows[0]
         if asked.result is not None:
-            tx.run(_WRITE_RESULT, {"seq": where["seq"], "result": asked.result})
+            tx.many(_WRITE_RESULT, [(where["seq"], asked.result)])
         then: tuple[str, ...] = ()
         if asked.then:
             then = tuple(made.id for made in self._enqueuer.enqueue(tx, asked.then))
@@ -202,6 +258,20 @@ class Finisher:
 
 
 _OUTCOMES: dict[type, str] = {Complete: "complete", Fail: "fail", Snooze: "snooze"}
+
+
+def _completions(asked: Sequence[Finish], start: int) -> dict[str, Complete]:
+    """The plain completions, each of another task, that follow each other from ``start``."""
+    run: dict[str, Complete] = {}
+    for one in islice(asked, start, None):
+        if not isinstance(one, Complete) or one.then or one.id in run:
+            break
+        run[one.id] = one
+    return run
+
+
+def _encode_seqs(seqs: list[int]) -> str:
+    return msgspec.json.encode(seqs).decode()
 
 
 def _encode(outcome: str, finished: Finished) -> bytes:

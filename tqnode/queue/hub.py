@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from itertools import islice
 
 from tqnode.errors import Overloaded
 from tqnode.store.tx import Effects, TaskEvent
@@ -63,7 +64,8 @@ class Hub:
 
     def __init__(self, *, boot: str, kept: int, followers_max: int) -> None:
         self._boot = boot
-        self._kept: deque[Numbered] = deque(maxlen=kept)
+        # Their numbers end with _last: an event gets its own only when somebody follows.
+        self._kept: deque[TaskEvent] = deque(maxlen=kept)
         self._last = 0
         self._followers: set[Subscription] = set()
         self._followers_max = followers_max
@@ -79,15 +81,13 @@ class Hub:
 
     def publish(self, effects: Effects) -> None:
         """Numbers a group's events and hands them to the followers."""
-        if not effects.events:
-            return
-        fresh = []
-        for event in effects.events:
-            self._last += 1
-            fresh.append(Numbered(self._last, event))
-        self._kept.extend(fresh)
-        for follower in self._followers:
-            follower.put(fresh)
+        events = effects.events
+        if self._followers and events:
+            fresh = [Numbered(number, event) for number, event in enumerate(events, self._last + 1)]
+            for follower in self._followers:
+                follower.put(fresh)
+        self._kept.extend(events)
+        self._last += len(events)
 
     def subscribe(self, after: str | None) -> Subscription:
         """Follows from now on, or from the event after the one with id ``after``.
@@ -103,10 +103,11 @@ class Hub:
             boot, _, number = after.rpartition("-")
             known = number.isascii() and number.isdigit() and len(number) <= 18
             seen = int(number) if boot == self._boot and known else -1
-            first = self._kept[0].number if self._kept else self._last + 1
-            missed = not first - 1 <= seen <= self._last
+            before_kept = self._last - len(self._kept)
+            missed = not before_kept <= seen <= self._last
             if not missed:
-                past = [numbered for numbered in self._kept if numbered.number > seen]
+                unseen = islice(self._kept, seen - before_kept, None)
+                past = [Numbered(number, event) for number, event in enumerate(unseen, seen + 1)]
         subscription = Subscription(missed=missed, past=past)
         self._followers.add(subscription)
         return subscription

@@ -73,39 +73,49 @@ DELETE FROM task_body WHERE seq = :seq
 -- name: delete_note
 DELETE FROM task_note WHERE seq = :seq
 
+-- name: find_claimable
+SELECT t.seq, t.id, t.kind, t.priority, t.run_at_ms, t.grants, t.attempt, t.max_attempts, t.crashes,
+    t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags
+FROM task t JOIN task_body b USING (seq)
+WHERE t.state = 'ready' AND t.queue = :queue AND t.priority >= :min_priority
+    AND (t.expires_at_ms IS NULL OR t.expires_at_ms > :now_ms)
+ORDER BY t.priority DESC, t.run_at_ms, t.seq LIMIT :max
+
+-- name: find_claimable_of_kinds
+SELECT t.seq, t.id, t.kind, t.priority, t.run_at_ms, t.grants, t.attempt, t.max_attempts, t.crashes,
+    t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags
+FROM task t JOIN task_body b USING (seq)
+WHERE t.state = 'ready' AND t.queue = :queue AND t.priority >= :min_priority
+    AND (t.expires_at_ms IS NULL OR t.expires_at_ms > :now_ms)
+    AND t.kind IN (SELECT value FROM json_each(:kinds))
+ORDER BY t.priority DESC, t.run_at_ms, t.seq LIMIT :max
+
+-- name: claim_task
+UPDATE task SET state = 'running', attempt = attempt + 1, grants = grants + 1, secret = :secret,
+    worker = :worker, receipt = NULL, started_at_ms = :now_ms, lease_ms = coalesce(:lease_ms, lease_ms),
+    lease_expires_at_ms = :now_ms + coalesce(:lease_ms, lease_ms)
+WHERE seq = :seq
+
 -- name: claim_tasks
 UPDATE task SET state = 'running', attempt = attempt + 1, grants = grants + 1, secret = :secret,
     worker = :worker, receipt = NULL, started_at_ms = :now_ms, lease_ms = coalesce(:lease_ms, lease_ms),
     lease_expires_at_ms = :now_ms + coalesce(:lease_ms, lease_ms)
-WHERE seq IN (
-    SELECT seq FROM task
-    WHERE state = 'ready' AND queue = :queue AND priority >= :min_priority
-        AND (expires_at_ms IS NULL OR expires_at_ms > :now_ms)
-    ORDER BY priority DESC, run_at_ms, seq LIMIT :max)
-RETURNING seq, id, kind, priority, run_at_ms, grants, attempt, max_attempts, crashes, lease_ms, timeout_ms,
-    created_at_ms
-
--- name: claim_tasks_of_kinds
-UPDATE task SET state = 'running', attempt = attempt + 1, grants = grants + 1, secret = :secret,
-    worker = :worker, receipt = NULL, started_at_ms = :now_ms, lease_ms = coalesce(:lease_ms, lease_ms),
-    lease_expires_at_ms = :now_ms + coalesce(:lease_ms, lease_ms)
-WHERE seq IN (
-    SELECT seq FROM task
-    WHERE state = 'ready' AND queue = :queue AND priority >= :min_priority
-        AND (expires_at_ms IS NULL OR expires_at_ms > :now_ms)
-        AND kind IN (SELECT value FROM json_each(:kinds))
-    ORDER BY priority DESC, run_at_ms, seq LIMIT :max)
-RETURNING seq, id, kind, priority, run_at_ms, grants, attempt, max_attempts, crashes, lease_ms, timeout_ms,
-    created_at_ms
-
--- name: read_body
-SELECT payload, meta, tags FROM task_body WHERE seq = :seq
+WHERE seq IN (SELECT value FROM json_each(:seqs))
 
 -- name: complete_task
 UPDATE task SET state = 'succeeded', finished_at_ms = :now_ms, lease_expires_at_ms = NULL, crashes = 0,
     receipt = :receipt
 WHERE seq = :seq AND id = :id AND grants = :grants AND secret = :secret AND state = 'running'
 RETURNING queue, kind, attempt
+
+-- name: read_running
+SELECT seq, id, grants, secret, queue, kind, attempt FROM task
+WHERE seq IN (SELECT value FROM json_each(:seqs)) AND state = 'running'
+
+-- name: complete_tasks
+UPDATE task SET state = 'succeeded', finished_at_ms = :now_ms, lease_expires_at_ms = NULL, crashes = 0,
+    receipt = NULL
+WHERE seq IN (SELECT value FROM json_each(:seqs))
 
 -- name: read_held
 SELECT t.queue, t.kind, t.state, t.priority, t.run_at_ms, t.attempt, t.max_attempts, t.crashes, t.worker,
@@ -127,7 +137,7 @@ WHERE seq = :seq
 UPDATE task SET receipt = :receipt WHERE seq = :seq
 
 -- name: write_result
-INSERT INTO task_note (seq, result) VALUES (:seq, :result)
+INSERT INTO task_note (seq, result) VALUES (?, ?)
 ON CONFLICT (seq) DO UPDATE SET result = excluded.result
 
 -- name: write_progress
