@@ -18,6 +18,7 @@ from tqnode.api.context import Context
 from tqnode.api.convert import Conversion
 from tqnode.api.metrics import HttpMetrics
 from tqnode.api.pages import pages
+from tqnode.api.patience import Patience
 from tqnode.api.route import Methods, Router
 from tqnode.api.routes import ROUTES
 from tqnode.api.waiting import ClientGone, Waiting
@@ -61,6 +62,7 @@ def build(
         waiting=Waiting(draining),
         following=Waiting(draining),
         conversion=Conversion(config),
+        patience=Patience(clock, within_s=config.request_read_s),
         scan_turn=asyncio.Semaphore(1),
         began=clock.monotonic(),
     )
@@ -98,8 +100,9 @@ class Api:
             reply: Reply | None = self._wrong_method(scope, methods)
         else:
             counts = endpoint.counts
+            call = Call(self._context, scope, receive, send, values)
             try:
-                reply = await endpoint.handler(Call(self._context, scope, receive, send, values))
+                reply = await endpoint.handler(call)
             except TqnodeError as error:
                 reply = self._refusal(scope, error)
                 if isinstance(error, BodyTooLarge | RequestTimeout):
@@ -111,18 +114,17 @@ class Api:
                 counts.add(method, 499, self._monotonic() - began)
                 return
             except Exception:
+                if call.streams:
+                    # Its answer has begun: the server logs this and cuts the connection.
+                    raise
                 reply = self._fault(scope)
         if reply is None:
             counts.add(method, 200, self._monotonic() - began)
             return
         status, body, headers = reply
-        await send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [*headers, (b"content-length", b"%d" % len(body))],
-            }
-        )
+        if status != 204:
+            headers = [*headers, (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
         counts.add(method, status, self._monotonic() - began)
 

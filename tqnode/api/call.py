@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -58,7 +58,7 @@ class Call:
         values: of the path's parameters, in order.
     """
 
-    __slots__ = ("context", "receive", "scope", "send", "values")
+    __slots__ = ("context", "idempotency_key", "receive", "scope", "send", "streams", "values")
 
     def __init__(
         self, context: Context, scope: Scope, receive: Receive, send: Send, values: Sequence[str]
@@ -68,6 +68,10 @@ class Call:
         self.receive = receive
         self.send = send
         self.values = values
+        self.idempotency_key: str | None = None
+        """The header of that name; known once the body is."""
+        self.streams = False
+        """Whether the handler has begun to answer by itself."""
 
     def uuid(self, index: int = 0, field: str = "id") -> str:
         """The path's parameter at ``index`` as a UUID in lower case.
@@ -136,42 +140,39 @@ class Call:
             ClientGone: the client went away before it was whole.
         """
         content_type = None
-        length = None
         for key, value in self.scope["headers"]:
             if key == b"content-type":
                 content_type = value
             elif key == b"content-length":
-                length = value
-        if length is not None and int(length) > self.context.config.body_bytes_max:
-            raise self._too_large()
+                if int(value) > self.context.config.body_bytes_max:
+                    raise self._too_large()
+            elif key == b"idempotency-key" and self.idempotency_key is None:
+                self.idempotency_key = value.decode("latin-1")
         if content_type != _JSON and not (optional and content_type is None):
             _judge_content_type(content_type)
         try:
-            async with asyncio.timeout(self.context.config.request_read_s):
-                message = await self.receive()
-                if message["type"] == "http.request" and not message.get("more_body", False):
-                    body: bytes = message["body"]
-                    return body
-                return await self._rest(message)
+            return await self.context.patience.wait(self._arrival())
         except TimeoutError:
-            raise RequestTimeout(
-                "the body did not arrive in time", limit=self.context.config.request_read_s
-            ) from None
+            limit = self.context.config.request_read_s
+            raise RequestTimeout("the body did not arrive in time", limit=limit) from None
 
-    async def _rest(self, message: Any) -> bytes:
+    async def _arrival(self) -> bytes:
         parts: list[bytes] = []
         size = 0
         while True:
+            message = await self.receive()
             if message["type"] == "http.disconnect":
                 raise ClientGone
-            part = message.get("body", b"")
+            part: bytes = message.get("body", b"")
             size += len(part)
             if size > self.context.config.body_bytes_max:
                 raise self._too_large()
+            more = message.get("more_body", False)
+            if not more and not parts:
+                return part
             parts.append(part)
-            if not message.get("more_body", False):
+            if not more:
                 return b"".join(parts)
-            message = await self.receive()
 
     def _too_large(self) -> BodyTooLarge:
         limit = self.context.config.body_bytes_max

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tqnode.api.convert import Conversion
 from tqnode.api.metrics import HttpMetrics
+from tqnode.api.patience import Patience
 from tqnode.api.waiting import Waiting
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
@@ -28,6 +29,7 @@ class Context:
     following: Waiting
     """The clients that follow the events."""
     conversion: Conversion
+    patience: Patience
     scan_turn: asyncio.Semaphore
     """Held while a large body is judged in a thread, so that such bodies take one core at most."""
     began: float

@@ -73,6 +73,7 @@ async def follow(call: Call) -> Reply | None:
     hub = call.context.queue.hub
     subscription = hub.subscribe(after)
     try:
+        call.streams = True
         await call.send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         await call.send({"type": "http.response.body", "body": _HELLO, "more_body": True})
         await call.context.following.run(_stream(call, hub, subscription, selection), call.receive)

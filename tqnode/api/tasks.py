@@ -51,6 +51,7 @@ async def _survivor(call: Call, enqueued: Enqueued) -> Reply:
 def _made(new: wire.NewTask, spec: TaskSpec, enqueued: Enqueued) -> wire.Task:
     """A fresh task, told from what was sent: what the client knows already is not echoed."""
     created_at_ms = ids.time_ms_of(enqueued.id)
+    created_at = stamp(created_at_ms)
     run_at_ms = created_at_ms if enqueued.run_at_ms is None else enqueued.run_at_ms
     return wire.Task(
         id=enqueued.id,
@@ -58,8 +59,8 @@ def _made(new: wire.NewTask, spec: TaskSpec, enqueued: Enqueued) -> wire.Task:
         kind=spec.kind,
         state=enqueued.state.value,
         priority=spec.priority,
-        created_at=stamp(created_at_ms),
-        run_at=stamp(run_at_ms),
+        created_at=created_at,
+        run_at=created_at if run_at_ms == created_at_ms else stamp(run_at_ms),
         attempt=0,
         max_attempts=spec.max_attempts,
         lease_s=seconds(spec.lease_ms),
@@ -117,7 +118,7 @@ def _judge_size(call: Call, tasks: Sequence[Any]) -> None:
 
 
 def _idempotency(call: Call, body: bytes) -> Idempotency | None:
-    key = call.header(b"idempotency-key")
+    key = call.idempotency_key
     if key is None:
         return None
     if not _IDEMPOTENCY_KEY.fullmatch(key):
