@@ -140,7 +140,7 @@ async def test_every_route_is_described_and_served(served: Served) -> None:
 
 async def test_head_answers_as_get_without_the_body(served: Served) -> None:
     made = await served.enqueue()
-    for path in (f"/v1/tasks/{made['id']}", "/v1/queues", "/openapi.json", "/docs", "/docs/api"):
+    for path in (f"/v1/tasks/{made['id']}", "/v1/workers", "/openapi.json", "/docs", "/docs/api"):
         whole, head = await served.http.get(path), await served.http.head(path)
         assert (head.status_code, head.content) == (200, b"")
         assert head.headers["content-length"] == str(len(whole.content))
