@@ -217,15 +217,23 @@ class HeldWriter:
         self._began.set()
         assert self._go_on.wait(30), "nobody let the writer go on"
 
-    async def __aenter__(self) -> "HeldWriter":
+    def begin(self) -> None:
+        """Has the writer held from now on; returns when it is."""
         self._held = self._store.submit(self._hold)
-        await asyncio.to_thread(self._began.wait, 30)
-        return self
+        assert self._began.wait(30), "the writer is busy with something else"
 
-    async def __aexit__(self, *_: object) -> None:
+    async def end(self) -> None:
+        """Lets the writer go on."""
         self._go_on.set()
         assert self._held is not None
         await self._held
+
+    async def __aenter__(self) -> "HeldWriter":
+        self.begin()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.end()
 
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float:

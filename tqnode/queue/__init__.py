@@ -141,15 +141,16 @@ class Queue:
             Overloaded: too many claims wait.
         """
         if wait_s <= 0:
-            return await self._claim_now(ask)
+            return await self._claim_now(ask) or []
         deadline = self._clock.monotonic() + wait_s
         waiter = self.waiting.join(ask)
         try:
             while True:
                 tasks = await self._claim_now(ask)
+                self.waiting.looked(waiter, tasks)
                 remaining_s = deadline - self._clock.monotonic()
                 if tasks or remaining_s <= 0 or self.waiting.draining:
-                    return tasks
+                    return tasks or []
                 try:
                     # Not wait_for(): Python 3.11's swallows a cancel that comes with the wake.
                     async with asyncio.timeout(remaining_s):
@@ -160,10 +161,11 @@ class Queue:
         finally:
             self.waiting.leave(waiter)
 
-    async def _claim_now(self, ask: Ask) -> list[ClaimedTask]:
+    async def _claim_now(self, ask: Ask) -> list[ClaimedTask] | None:
+        """None for a worker that was told to be quiet."""
         withdrawn = False
 
-        def operation(tx: Tx) -> list[ClaimedTask]:
+        def operation(tx: Tx) -> list[ClaimedTask] | None:
             return [] if withdrawn else claims.claim(tx, ask, self._rng)
 
         made = self._store.submit(operation)
@@ -174,11 +176,12 @@ class Queue:
             made.add_done_callback(self._give_back)
             raise
 
-    def _give_back(self, made: "asyncio.Future[list[ClaimedTask]]") -> None:
+    def _give_back(self, made: "asyncio.Future[list[ClaimedTask] | None]") -> None:
         """Returns to the line what was claimed for a client that has gone."""
-        if made.cancelled() or made.exception() is not None or not made.result():
+        tasks = None if made.cancelled() or made.exception() is not None else made.result()
+        if not tasks:
             return
-        snoozes: list[Finish] = [Snooze(id=task.id, token=task.token) for task in made.result()]
+        snoozes: list[Finish] = [Snooze(id=task.id, token=task.token) for task in tasks]
         self._store.submit(lambda tx: self._finisher.finish_all(tx, snoozes))
 
     async def give_back(self, tasks: Sequence[ClaimedTask]) -> None:

@@ -18,11 +18,11 @@ _FIND_QUEUE = statement("find_queue")
 _FIND_WORKER_STATE = statement("find_worker_state")
 
 
-def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask]:
-    """Claims up to ``ask.max`` tasks, best first; none for a worker that was told to be quiet."""
+def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask] | None:
+    """Claims up to ``ask.max`` tasks, best first; None for a worker that was told to be quiet."""
     steered = tx.one(_FIND_WORKER_STATE, {"id": ask.worker})
     if steered is not None and steered[0] != "run":
-        return []
+        return None
     claimed: list[ClaimedTask] = []
     secret = rng.bits(token.SECRET_BITS)
     for queue in ask.queues:

@@ -1,10 +1,15 @@
-"""Claims that wait for tasks: each new task wakes one claim that can take it, not all of them."""
+"""Claims that wait for tasks: each new task wakes one claim that can take it, not all of them.
+
+Nothing else looks after such a task, so a wake must not get lost: a claim that was woken and does not
+take the task, for whatever reason but that it is gone, passes the wake on.
+"""
 
 import asyncio
+from collections.abc import Sequence
 
 from tqnode.errors import Overloaded
 from tqnode.store.tx import Effects
-from tqnode.task import Ask
+from tqnode.task import Ask, ClaimedTask
 
 Cause = tuple[str, str | None, int]
 """Queue, kind (None: any) and priority of the task a claim was woken for."""
@@ -15,15 +20,20 @@ class Waiter:
 
     Args:
         ask: what it asks for.
+
+    Attributes:
+        cause: the task it was woken for since it last stood in line.
+        owed: the task it was woken for before, which it looks for now.
     """
 
-    __slots__ = ("ask", "cause", "kinds", "woken")
+    __slots__ = ("ask", "cause", "kinds", "owed", "woken")
 
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
         self.kinds = None if ask.kinds is None else frozenset(ask.kinds)
         self.woken = asyncio.Event()
         self.cause: Cause | None = None
+        self.owed: Cause | None = None
 
     def takes(self, kind: str | None, priority: int) -> bool:
         """Whether such a task would be claimed by it."""
@@ -41,6 +51,7 @@ class Waiting:
     def __init__(self, *, limit: int) -> None:
         self._limit = limit
         self._lines: dict[str, dict[Waiter, None]] = {}
+        self._resting: dict[Waiter, None] = {}
         self._count = 0
         self._draining = False
 
@@ -66,20 +77,29 @@ class Waiting:
         return waiter
 
     def stand(self, waiter: Waiter) -> None:
-        """Puts a woken claim, which found nothing, at the end of its lines."""
+        """Puts a woken claim, which is about to look again, at the end of its lines."""
+        self._resting.pop(waiter, None)
         waiter.woken.clear()
-        waiter.cause = None
+        waiter.owed, waiter.cause = waiter.cause, None
         for queue in waiter.ask.queues:
             self._lines.setdefault(queue, {})[waiter] = None
         if self._draining:
             self._wake(waiter, None)
 
+    def looked(self, waiter: Waiter, tasks: Sequence[ClaimedTask] | None) -> None:
+        """Notes what a claim found: None that its worker gets nothing until it is told to run."""
+        if tasks is None:
+            self._rest(waiter)
+        elif len(tasks) < waiter.ask.max or any(_is_of(waiter.owed, task) for task in tasks):
+            # With room left it would have taken the task, were it still there.
+            waiter.owed = None
+
     def leave(self, waiter: Waiter) -> None:
-        """Ends a claim's waiting; what woke it since its last look wakes another."""
+        """Ends a claim's waiting; the wakes that it made no use of go to others."""
         self._count -= 1
+        self._resting.pop(waiter, None)
         self._step_out(waiter)
-        if waiter.woken.is_set() and waiter.cause is not None:
-            self.wake_one(*waiter.cause)
+        self._pass_on(waiter)
 
     def wake(self, effects: Effects) -> None:
         """Wakes one claim for each task that became claimable, and those whose queue or worker may go on."""
@@ -108,7 +128,24 @@ class Waiting:
             self._wake(waiter, None)
 
     def _all(self) -> list[Waiter]:
-        return list(dict.fromkeys(waiter for line in self._lines.values() for waiter in line))
+        lines = [*self._lines.values(), self._resting]
+        return list(dict.fromkeys(waiter for line in lines for waiter in line))
+
+    def _rest(self, waiter: Waiter) -> None:
+        """Takes a claim out of its lines until its worker may go on."""
+        if waiter.woken.is_set() and waiter.cause is None:
+            return  # It was told so while it looked.
+        self._step_out(waiter)
+        self._resting[waiter] = None
+        waiter.woken.clear()
+        self._pass_on(waiter)
+
+    def _pass_on(self, waiter: Waiter) -> None:
+        causes = (waiter.owed, waiter.cause)
+        waiter.owed = waiter.cause = None
+        for cause in causes:
+            if cause is not None:
+                self.wake_one(*cause)
 
     def _wake(self, waiter: Waiter, cause: Cause | None) -> None:
         self._step_out(waiter)
@@ -120,3 +157,11 @@ class Waiting:
             line = self._lines.get(queue)
             if line is not None and line.pop(waiter, waiter) is None and not line:
                 del self._lines[queue]
+
+
+def _is_of(cause: Cause | None, task: ClaimedTask) -> bool:
+    """Whether the claimed task is as good as the one the claim was woken for."""
+    if cause is None:
+        return True
+    queue, kind, priority = cause
+    return task.queue == queue and kind in (None, task.kind) and task.priority == priority
