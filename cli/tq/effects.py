@@ -29,6 +29,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         connect_s: seconds that making the connection may take.
         until: the monotonic time at which the whole answer must be there.
         silence_s: seconds without a byte after which an open stream counts as dead.
+        long: whether the node may hold the answer back, as a claim that waits.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     connect_s: float
     until: float
     silence_s: float
+    long: bool = False
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):

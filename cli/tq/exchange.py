@@ -145,6 +145,7 @@ class Exchange:
         headers: Mapping[str, str],
         body: bytes | None,
         until: float,
+        long: bool = False,
     ) -> Program[tuple[Reply | Lost, str]]:
         """One attempt, along redirects.
 
@@ -168,6 +169,7 @@ class Exchange:
                 connect_s=CONNECT_S,
                 until=until,
                 silence_s=SILENCE_S,
+                long=long,
             )
             reply: Reply | Lost = yield effect(request)
             if isinstance(reply, Lost) or reply.status not in (307, 308):
@@ -185,7 +187,15 @@ class Exchange:
             # Half of what is left: a node that hangs must leave time to ask another.
             until = (self._clock.monotonic() + deadline) / 2
         headers = {} if call.idempotency_key is None else {"idempotency-key": call.idempotency_key}
-        return self.attempt(Send, call.path, method=call.method, headers=headers, body=call.body, until=until)
+        return self.attempt(
+            Send,
+            call.path,
+            method=call.method,
+            headers=headers,
+            body=call.body,
+            until=until,
+            long=call.wait_s > 0,
+        )
 
     def _read(self, call: Call[T], reply: Reply, base: str) -> T:
         try:

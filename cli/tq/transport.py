@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 from tq.clock import Clock
 from tq.effects import Effect, Lost, Open, Pause, Receive, Reply, Request, Send
 
+if TYPE_CHECKING:
+    import asyncio
+
 if TYPE_CHECKING or "httpx" in sys.modules:
     import httpx
 else:
@@ -26,6 +29,9 @@ else:
 C = TypeVar("C", httpx.Client, httpx.AsyncClient)
 
 KEEPALIVE_S = 4.0
+# The async pool of httpx looks at every connection and every waiting request for each request: with 8 at
+# once each costs 1.9 ms of processor time, with 32 2.6 ms, with 200 5 ms.
+ASYNC_REQUESTS_MAX = 8
 LOOPBACK = frozenset(("127.0.0.1", "::1", "localhost"))
 
 
@@ -154,12 +160,15 @@ class AsyncTransport:
     """Carries out effects by awaiting."""
 
     def __init__(self, clock: Clock) -> None:
+        import asyncio  # who has an async client has it already; the blocking one need not load it
+
         self._pool: Pool[httpx.AsyncClient] = Pool(httpx.AsyncClient)
         self._clock = clock
+        self._turns = asyncio.Semaphore(ASYNC_REQUESTS_MAX)
 
     def performer(self) -> AsyncPerformer:
         """For one program; leaving it closes what the program left open."""
-        return AsyncPerformer(self._pool, self._clock)
+        return AsyncPerformer(self._pool, self._clock, self._turns)
 
     async def close(self) -> None:
         for client in self._pool.drain():
@@ -169,9 +178,10 @@ class AsyncTransport:
 class AsyncPerformer:
     """:class:`SyncPerformer`, with each wait awaited."""
 
-    def __init__(self, pool: Pool[httpx.AsyncClient], clock: Clock) -> None:
+    def __init__(self, pool: Pool[httpx.AsyncClient], clock: Clock, turns: asyncio.Semaphore) -> None:
         self._pool = pool
         self._clock = clock
+        self._turns = turns
         self._response: httpx.Response | None = None
         self._chunks: AsyncIterator[bytes] | None = None
 
@@ -191,7 +201,13 @@ class AsyncPerformer:
         if isinstance(effect, Receive):
             return await self._receive()
         assert isinstance(effect, Send | Open), effect  # noqa: S101  # Emit is the client's own
-        return await self._send(effect.request, keep_open=isinstance(effect, Open))
+        if isinstance(effect, Open) or effect.request.long:
+            # It may be held back for minutes: it must not hold back others.
+            return await self._send(effect.request, keep_open=isinstance(effect, Open))
+        async with self._turns:
+            if self._clock.monotonic() >= effect.request.until:
+                return _NO_TURN
+            return await self._send(effect.request, keep_open=False)
 
     async def _send(self, request: Request, *, keep_open: bool) -> Reply | Lost:
         await self._close()
@@ -232,6 +248,7 @@ class AsyncPerformer:
 _FAILURES = (httpx.TransportError, httpx.DecodingError)
 # These happen before the first byte of the request is written.
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+_NO_TURN = Lost(sent=False, reason="too many other calls of this client were under way")
 _TOO_SLOW = Lost(sent=True, reason="the answer did not arrive whole in time")
 
 

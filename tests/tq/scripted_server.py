@@ -10,6 +10,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    # With the usual 5, a burst of connections would wait for the kernel to try again.
+    request_queue_size = 128
+
+
 class Got(NamedTuple):
     """A request as it arrived."""
 
@@ -67,8 +73,7 @@ class Server:
             def log_message(self, format: str, *args: Any) -> None:
                 """Tests read `got` instead."""
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
+        self._http = _Listener(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._http.server_port}"

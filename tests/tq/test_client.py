@@ -15,6 +15,7 @@ import tq
 from tests.tq.driving import task_row
 from tests.tq.scripted_server import Say, Server, free_port, serving
 from tests.tq.test_sse import TASK
+from tests.waiting import eventually_async
 
 ID = "018f0000-0000-7000-8000-000000000001"
 STREAM = {"content-type": "text/event-stream"}
@@ -319,6 +320,37 @@ async def test_a_cancelled_await_lets_go_of_its_connection() -> None:
                 await asyncio.wait_for(client.claim("w", wait_s=20.0), 0.2)
             assert (await client.get(ID)).id == ID
     assert len(server.got) == 2
+
+
+async def test_many_concurrent_calls_share_a_few_connections() -> None:
+    with serving(stored(200)) as server:
+        async with tq.AsyncClient(server.url) as client:
+            tasks = await asyncio.gather(*(client.get(ID) for _ in range(100)))
+    assert len(tasks) == 100
+    assert server.connections <= 8
+
+
+async def test_calls_that_wait_for_tasks_do_not_hold_back_others() -> None:
+    with serving(*[Say(cut_after=0, hang=True)] * 20, stored(200)) as server:
+        async with tq.AsyncClient(server.url) as client:
+            polls = [asyncio.create_task(client.claim("w", wait_s=20)) for _ in range(20)]
+            await eventually_async(lambda: len(server.got) == 20)
+            assert (await asyncio.wait_for(client.get(ID), 10)).id == ID
+            for poll in polls:
+                poll.cancel()
+            assert all(
+                isinstance(end, asyncio.CancelledError)
+                for end in await asyncio.gather(*polls, return_exceptions=True)
+            )
+
+
+async def test_a_call_that_got_no_turn_in_its_time_was_not_sent() -> None:
+    with serving(Say(cut_after=0, hang=True)) as server:
+        async with tq.AsyncClient(server.url, timeout_s=0.3, retries=0) as client:
+            ends = await asyncio.gather(*(client.claim("w") for _ in range(9)), return_exceptions=True)
+    kinds = sorted(type(end).__name__ for end in ends)
+    assert kinds == ["OutcomeUnknown"] * 8 + ["TqUnavailable"]
+    assert len(server.got) == 8
 
 
 def test_a_server_without_answers_would_fail_the_test_that_uses_it() -> None:
