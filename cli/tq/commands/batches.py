@@ -21,6 +21,8 @@ from tq.errors import (
 from tq.wire import Enqueued
 
 TASKS_MAX = 1000
+# Blank lines and those left out are counted as well: a batch is kept in memory.
+LINES_MAX = 10 * TASKS_MAX
 BYTES_MAX = 4 * 1024 * 1024
 _ROW = re.compile(r"\A\[(\d+)\]\.?")
 # Refusals for what a line says; any other would meet every line.
@@ -128,7 +130,6 @@ class Importer:
                 continue
             without = [line.number for line in piece if line.fault]
             sending = again or self._checkpoint.sends(piece[-1].end, without)
-            again = None
             try:
                 rows = [line.task for line in tasks]
                 results = self._client.enqueue_rows(rows, idempotency_key=sending.key)
@@ -136,11 +137,13 @@ class Importer:
                 self._checkpoint.progress.sending = None
                 waiting.extendleft(reversed(cut(piece, tasks, error)))
             except TqError as error:
-                if certainly_not_taken(error):
+                # Of a repeated batch nothing is certain: the time before, it may have been taken.
+                if again is None and certainly_not_taken(error):
                     self._checkpoint.sent_not()
                 raise
             else:
                 self._settle(piece, results, whole=True)
+            again = None
 
     def _settle(self, piece: list[Line], results: list[Enqueued], *, whole: bool = False) -> None:
         """Counts the lines of a batch as done with.
@@ -162,7 +165,7 @@ class Importer:
                     raise Stopped(line, line.fault)
                 progress.skipped += 1
                 self._skipped(line, line.fault)
-            self._checkpoint.passes(line.raw, line.end)
+            self._checkpoint.passes(line)
         self._moved()
 
 
@@ -185,12 +188,13 @@ def batches(lines: Iterable[Line], *, stop_at_fault: bool) -> Iterator[list[Line
     tasks = size = 0
     for line in lines:
         alone = line.fault is not None and (stop_at_fault or line.cut_off)
-        full = (
-            tasks >= TASKS_MAX or (tasks and size + len(line.raw) > BYTES_MAX) or len(batch) >= 10 * TASKS_MAX
-        )
+        full = tasks >= TASKS_MAX or (tasks and size + len(line.raw) > BYTES_MAX) or len(batch) >= LINES_MAX
         if batch and (alone or full):
             yield batch
             batch, tasks, size = [], 0, 0
+        if alone:
+            yield [line]
+            continue
         batch.append(line)
         tasks += line.fault is None and not line.blank
         size += len(line.raw)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import msgspec
 
 from tq.clock import Clock
-from tq.commands.ndjson import raw_lines
+from tq.commands.ndjson import Line, raw_lines
 from tq.ids import time_ordered_id
 from tq.output import parse_stamp
 
@@ -77,6 +77,9 @@ class Checkpoint:
         path: of that file; None keeps nothing, for input that cannot be read twice.
         progress: where the import stands.
         clock: for times and keys.
+
+    Attributes:
+        next_number: of the line that the import goes on with.
     """
 
     def __init__(self, path: Path | None, progress: Progress, clock: Clock) -> None:
@@ -84,6 +87,7 @@ class Checkpoint:
         self.progress = progress
         self._clock = clock
         self._digest = hashlib.sha256()
+        self.next_number = progress.lines + 1
 
     @classmethod
     def begin(cls, path: Path | None, urls: list[str], clock: Clock) -> "Checkpoint":
@@ -114,12 +118,17 @@ class Checkpoint:
         file.seek(0)
         left = self.progress.offset
         digest = hashlib.sha256()
+        self.next_number = self.progress.lines + 1
         for raw, size in raw_lines(file) if left else ():
-            digest.update(raw)
-            left -= size
-            if left <= 0:
+            # The last one may have had no end yet; what was written after it belongs to the same line.
+            digest.update(raw[:left])
+            if size > left:
+                self.next_number = self.progress.lines
+            left -= min(size, left)
+            if not left:
                 break
         self._digest = digest
+        file.seek(self.progress.offset)
         return left == 0 and digest.hexdigest() == self.progress.digest
 
     def sends(self, end: int, without: list[int]) -> Sending:
@@ -136,11 +145,11 @@ class Checkpoint:
         self.progress.sending = None
         self.save()
 
-    def passes(self, raw: bytes, end: int) -> None:
+    def passes(self, line: Line) -> None:
         """Counts a line as done with. It is kept with the next batch, or by ``save``."""
-        self._digest.update(raw)
-        self.progress.offset = end
-        self.progress.lines += 1
+        self._digest.update(line.raw)
+        self.progress.offset = line.end
+        self.progress.lines = line.number
 
     def finish(self) -> None:
         """Keeps that the end was reached."""

@@ -176,7 +176,7 @@ class Run:
         importer = Importer(
             self._client, self._kept, skip_faults=skip_invalid, skipped=view.skipped, moved=view.moved
         )
-        lines = read_lines(self._opened, number=self._progress.lines + 1, offset=self._progress.offset)
+        lines = read_lines(self._opened, number=self._kept.next_number, offset=self._progress.offset)
         if self._progress.sending is not None:
             importer.repeat(lines, send=self._sends_again(unsure))
         importer.run(lines)

@@ -7,6 +7,7 @@ from typing import BinaryIO, NamedTuple
 LINE_BYTES_MAX = 32 * 1024 * 1024
 DISCARD_BYTES = 1024 * 1024
 EXCERPT_BYTES = 1024
+NOT_JSON = "not JSON"
 
 
 class Line(NamedTuple):
@@ -18,6 +19,7 @@ class Line(NamedTuple):
         raw: its bytes, its end included; an excerpt for one longer than LINE_BYTES_MAX.
         fault: why it is no task; None when it may be one.
         blank: whether there is nothing on it.
+        cut_off: whether the file ends in the middle of it, so that it may still be being written.
     """
 
     number: int
@@ -25,16 +27,12 @@ class Line(NamedTuple):
     raw: bytes
     fault: str | None = None
     blank: bool = False
+    cut_off: bool = False
 
     @property
     def task(self) -> bytes:
         """The JSON, every byte of it."""
         return self.raw.strip(b" \t\r\n")
-
-    @property
-    def cut_off(self) -> bool:
-        """Whether the file ends in the middle of it."""
-        return not self.raw.endswith(b"\n")
 
 
 def raw_lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
@@ -68,7 +66,9 @@ def read_lines(file: BinaryIO, *, number: int, offset: int) -> Iterator[Line]:
         if size > LINE_BYTES_MAX:
             yield Line(number, offset, raw, fault=f"longer than {LINE_BYTES_MAX} bytes")
         elif raw.strip(b" \t\r\n"):
-            yield Line(number, offset, raw, fault=fault_of(raw))
+            fault = fault_of(raw)
+            cut_off = fault is not None and fault.startswith(NOT_JSON) and not raw.endswith(b"\n")
+            yield Line(number, offset, raw, fault=fault, cut_off=cut_off)
         else:
             yield Line(number, offset, raw, blank=True)
         number += 1
@@ -97,7 +97,7 @@ def fault_of(raw: bytes) -> str | None:
             return "this is a task as `tq list` prints it; `tq export` writes what can be imported"
         return _named(told)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return f"not JSON: {error}".replace("not JSON: JSON is", "not JSON:")
+        return f"{NOT_JSON}: {str(error).removeprefix('JSON is ')}"
     except RecursionError:
         return "nested too deep"
     return None

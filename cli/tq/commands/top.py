@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from tq.commands.base import ExitCode, command, connect
+from tq.commands.base import ExitCode, command, connect, json_option
 from tq.commands.values import Duration
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class Snapshot(NamedTuple):
     help="How often to look.",
 )
 @click.option("--once", is_flag=True, help="Print one snapshot and stop.")
-def top(interval_s: float, once: bool) -> int:
+@json_option("each snapshot as a line of JSON")
+def top(interval_s: float, once: bool, as_json: bool) -> int:
     """Watch queues and workers live.
 
     Leave with Ctrl-C. Where the output is no terminal, a snapshot is printed at each interval.
@@ -53,12 +54,10 @@ def top(interval_s: float, once: bool) -> int:
     if interval_s < INTERVAL_MIN_S:
         raise click.UsageError(f"--interval is at least {INTERVAL_MIN_S:g}s")
     with connect() as client:
-        if once:
-            _print(client, _look(client), None)
-        elif sys.stdout.isatty():
+        if sys.stdout.isatty() and not once and not as_json:
             _live(client, interval_s)
         else:
-            _log(client, interval_s)
+            _log(client, interval_s, once=once, as_json=as_json)
     return ExitCode.OK
 
 
@@ -68,20 +67,19 @@ def _look(client: "Client") -> Snapshot:
     return Snapshot(SystemClock().monotonic(), client.stats(), client.workers())
 
 
-def _print(client: "Client", now: Snapshot, before: Snapshot | None) -> None:
-    from tq.output import write
-
-    write(render(client.urls[0], now, before))
-
-
-def _log(client: "Client", interval_s: float) -> None:
+def _log(client: "Client", interval_s: float, *, once: bool, as_json: bool) -> None:
     from tq.clock import SystemClock
+    from tq.output import write, write_json
 
     before: Snapshot | None = None
     while True:
         now = _look(client)
-        _print(client, now, before)
-        sys.stdout.flush()
+        if as_json:
+            write_json({"stats": now.stats, "workers": now.workers})
+        else:
+            write(render(client.urls[0], now, before))
+        if once:
+            return
         before = now
         SystemClock().pause(interval_s)
 

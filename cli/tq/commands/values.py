@@ -17,8 +17,8 @@ SECONDS_MAX = 315_360_000.0
 STATES = ("blocked", "scheduled", "ready", "running", "succeeded", "dead", "cancelled")
 STDIN = "-"
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])", re.ASCII)
+_NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 
 
 def parse_duration(text: str) -> float:
