@@ -14,6 +14,7 @@ def test_payload_comes_in_and_json_goes_out_unchanged(at_work: WorkerBench) -> N
     payload = tq.Raw(b'{"id": 1970670598291982290, "x": 1.10, "t": "\xc3\xa9"}')
     task = at_work.ended(at_work.client.enqueue("any", payload, queue=at_work.queue).id)
     assert task.state == "succeeded"
+    assert isinstance(task.result, tq.Raw)
     assert bytes(task.result) == bytes(payload)
 
 

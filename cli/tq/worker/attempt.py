@@ -41,7 +41,6 @@ class Attempt:
         "gone_at",
         "started_at",
         "stop",
-        "stopping",
         "task",
     )
 
@@ -50,7 +49,6 @@ class Attempt:
         self.gone_at = received_at + task.lease_s
         self.started_at: float | None = None
         self.stop: Stop | None = None
-        self.stopping = threading.Event()
         self._mutex = threading.Lock()
         self._settled = False
         self._progress: msgspec.Raw | None = None
@@ -91,8 +89,11 @@ class Attempt:
             if self.stop is why or (self.stop is not None and why is not Stop.LOST):
                 return False
             self.stop = why
-        self.stopping.set()
-        return True
+            return True
+
+    def asked_to_stop(self) -> bool:
+        """Whether the handler should end; what ``tq.current_task().cancelled`` shows."""
+        return self.stop is not None
 
     def renewed(self, *, received_at: float) -> None:
         """The node confirmed the lease in an answer that arrived at ``received_at``."""

@@ -71,6 +71,10 @@ class Claimer:
         self._room.close()
         self._link.break_off()
 
+    def cut_off(self) -> None:
+        """Gives up waiting for a node that does not react to :meth:`close`."""
+        self._link.cut_off()
+
     def run(self) -> None:
         """The thread's work, until :meth:`close`."""
         while free := self._room.wait_for_some():

@@ -75,7 +75,9 @@ class Connection:
         try:
             connection.request(method, self._base + path, body, self._headers)
             answer = connection.getresponse()
-            content = answer.read(_ANSWER_BYTES_MAX)
+            if (answer.length or 0) > _ANSWER_BYTES_MAX:
+                raise http.client.HTTPException(f"an answer of {answer.length} bytes")
+            content = answer.read()
             if answer.will_close:
                 self.close()
             redirect = answer.getheader("location") if answer.status in (307, 308) else None
@@ -91,13 +93,20 @@ class Connection:
         answer already on its way is still read, so no claimed task is lost between the two. TLS has
         no half-close, and the whole connection goes.
         """
+        self._shut(socket.SHUT_RDWR if self._secure else socket.SHUT_WR)
+
+    def cut_off(self) -> None:
+        """As :meth:`break_off`, without regard for answers: for a node that does not react."""
+        self._shut(socket.SHUT_RDWR)
+
+    def _shut(self, how: int) -> None:
         with self._mutex:
             self._broken_off = True
             sock = self._open.sock if self._open is not None else None
             if sock is None:
                 return
             try:
-                sock.shutdown(socket.SHUT_RDWR if self._secure else socket.SHUT_WR)
+                sock.shutdown(how)
             except OSError:
                 return  # already gone, which is what was wanted
 

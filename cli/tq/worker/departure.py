@@ -18,7 +18,7 @@ from tq.worker.room import Room
 _log = logger()
 
 _LOOK_EVERY_S = 0.05
-_CLAIMER_S = 15.0
+_CLAIMER_S = 2.0
 _COOPERATE_S = 1.0
 _REPORT_S = 5.0
 
@@ -71,6 +71,9 @@ class Departure:
         )
         self._claimer.close()
         self._threads["claimer"].join(_CLAIMER_S)
+        if self._threads["claimer"].is_alive():
+            self._claimer.cut_off()
+            self._threads["claimer"].join(_CLAIMER_S)
         given_back = self._desk.give_back_unstarted()
         if given_back:
             _log.info("gave back tasks that had not begun", extra=facts(count=given_back))

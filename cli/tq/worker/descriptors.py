@@ -1,5 +1,6 @@
-"""Room for the pipes of many slots."""
+"""The worker's open files: room for the pipes of many slots, and nothing of its own passed on."""
 
+import os
 import resource
 
 from tq.worker.log import facts, logger
@@ -23,3 +24,14 @@ def make_room(slots: int) -> None:
         _log.warning(
             "too few open files are allowed for so many slots", extra=facts(wanted=wanted, allowed=granted)
         )
+
+
+def keep_to_ourselves() -> None:
+    """Keeps descriptors that whoever started the worker left open from what the worker starts."""
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        if descriptor > 2:
+            try:
+                os.set_inheritable(descriptor, False)
+            except OSError:
+                continue  # the one that listed them

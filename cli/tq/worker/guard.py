@@ -47,6 +47,8 @@ class Guard:
                 return
             except BrokenPipeError:
                 self._process.wait()
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
         # First use, or somebody killed it: a new one is told all there is to guard.
         self._process = subprocess.Popen(  # noqa: S603  # this interpreter, this file
             [sys.executable, "-I", "-S", os.path.abspath(__file__)],

@@ -54,7 +54,7 @@ def context_of(attempt: Attempt) -> TaskContext:
     def progress(value: Any) -> None:
         attempt.report_progress(encode_progress(value))
 
-    return TaskContext(attempt.task, progress, attempt.stopping.is_set)
+    return TaskContext(attempt.task, progress, attempt.asked_to_stop)
 
 
 def encode_progress(value: Any) -> Raw:

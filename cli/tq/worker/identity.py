@@ -11,6 +11,8 @@ from tq.worker.pace import Backoff
 
 _log = logger()
 
+_TOLD_EVERY = 20
+
 
 class Identity:
     """The id the node gave this process, shared by the threads that name themselves with it.
@@ -60,7 +62,7 @@ class Identity:
                 if not may_pass(error):
                     raise
                 wait_s = backoff.next_s(at_least_s=error.retry_after_s)
-                if backoff.tries == 1:
+                if backoff.tries % _TOLD_EVERY == 1:
                     _log.warning("waiting for the node", extra=facts(code=error.code, error=str(error)))
                 stopping.wait(wait_s)
                 continue

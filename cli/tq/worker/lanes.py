@@ -7,7 +7,7 @@ from tq.clock import Clock
 from tq.wire import Outcome
 from tq.worker.attempt import Attempt
 from tq.worker.coroutines import CoroutineLane
-from tq.worker.descriptors import make_room
+from tq.worker.descriptors import keep_to_ourselves, make_room
 from tq.worker.desk import Lane
 from tq.worker.guard import Guard
 from tq.worker.handlers import Handlers
@@ -95,6 +95,7 @@ class Lanes:
         options = self._options
         if options.program is not None or options.processes:
             make_room(options.slots)
+            keep_to_ourselves()
         if options.program is not None:
             return ProgramExecutor(
                 options.program,

@@ -80,6 +80,12 @@ class Link:
             if self._connection is not None:
                 self._connection.break_off()
 
+    def cut_off(self) -> None:
+        """As :meth:`break_off`, for a node that does not react to it."""
+        with self._mutex:
+            if self._connection is not None:
+                self._connection.cut_off()
+
     def close(self) -> None:
         """Closes the line; the next call opens it again."""
         with self._mutex:
@@ -130,15 +136,13 @@ def _read(url: str, call: calls.Call[T], answer: Answer) -> T:
 
 
 def may_pass(error: TqError) -> bool:
-    """Whether the same request may do later: the node is away, busy or failing, not refusing."""
-    if isinstance(error, (TqUnavailable, OutcomeUnknown)):
-        return True
-    # 408 and 429 are the node's own "not now"; a proxy in front says the same without its words.
-    return (
-        isinstance(error, ApiError)
-        and error.status is not None
-        and (error.status >= 500 or error.status in (408, 425, 429))
-    )
+    """Whether the same request may do later: the node is away, busy or failing, not refusing.
+
+    What does not come in a node's own words comes from something in front of it, and is no refusal.
+    """
+    if not isinstance(error, ApiError):
+        return isinstance(error, TqUnavailable | OutcomeUnknown)
+    return error.problem is None or error.problem.status >= 500 or error.problem.status in (408, 429)
 
 
 def unauthorised(error: TqError) -> bool:

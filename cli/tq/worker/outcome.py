@@ -2,10 +2,10 @@
 
 import traceback
 
-import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from tq.context import Cancelled, Reject, RetryLater, Snooze
+from tq.values import encode
 from tq.wire import (
     CompleteOutcome,
     FailOutcome,
@@ -19,7 +19,6 @@ TYPE_CHARS_MAX = 100
 MESSAGE_CHARS_MAX = 2_000
 TRACE_CHARS_MAX = 20_000
 
-_encode = msgspec.json.Encoder().encode
 _NOT_TEXT = {0: "\ufffd", **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")}
 
 
@@ -37,7 +36,7 @@ def returned(attempt: Attempt, value: object) -> Outcome:
     if value is None:
         return completed(attempt)
     try:
-        return completed(attempt, Raw(_encode(value)))
+        return completed(attempt, encode(value, name="result"))
     except Exception as error:  # a value's own code runs while it is encoded, and may raise anything
         return failed(
             attempt,

@@ -56,8 +56,8 @@ class Watch:
                     continue
                 for attempt, lane in late:
                     self._plan_what_follows(attempt, lane, now)
-            for attempt, _ in late:
-                self._act(attempt)
+            for attempt, lane in late:
+                self._act(attempt, lane)
 
     def _plan_what_follows(self, attempt: Attempt, lane: Lane, now: float) -> None:
         if attempt.stop is None and lane.patience_s is not None:
@@ -65,8 +65,9 @@ class Watch:
         else:
             del self._due[attempt]
 
-    def _act(self, attempt: Attempt) -> None:
+    def _act(self, attempt: Attempt, lane: Lane) -> None:
         if attempt.stop is None:
             self._desk.stop(attempt, Stop.TIMEOUT)
-        elif attempt.stop is Stop.TIMEOUT:
+        elif lane.patience_s is not None:
+            # It was told to stop, now or long ago, and goes on.
             self._desk.give_up(attempt)
