@@ -65,6 +65,15 @@ def problem(answer: httpx.Response) -> tuple[int, str, str | None]:
     return answer.status_code, body["code"], body.get("field")
 
 
+async def still_well(served: Served) -> None:
+    """The node lives, takes a task in and hands it out."""
+    assert (await served.http.get("/livez")).status_code == 200
+    made = await served.enqueue("after", queue="after")
+    (task,) = await served.claim(queues=["after"])
+    assert task["id"] == made["id"]
+    assert not served.fatal
+
+
 @contextlib.asynccontextmanager
 async def serve(folder: Path, **settings: Any) -> AsyncIterator[Served]:
     """Runs the API over a store in ``folder``, with ``settings`` in place of the defaults."""

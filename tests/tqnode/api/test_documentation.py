@@ -42,7 +42,7 @@ def differences(written: Any, answered: Any, place: str = "") -> list[str]:
     return []
 
 
-async def run(command: str, environ: dict[str, str]) -> str:
+async def output_of(command: str, environ: dict[str, str]) -> str:
     process = await asyncio.create_subprocess_exec(
         "bash",
         "-c",
@@ -62,7 +62,7 @@ async def test_every_example_does_what_the_page_says(served: Served) -> None:
     assert len(examples) == PAGE.count("```sh")
     environ = {"PATH": os.environ["PATH"], "TQ": served.url, "ID": "", "TOKEN": ""}
     for command, written in examples:
-        text = await run(command, environ)
+        text = await output_of(command, environ)
         answer = json.loads(text) if text.startswith("{") else {}
         if written:
             assert differences(json.loads(written), answer) == [], f"{command}\n{text}"
