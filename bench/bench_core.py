@@ -184,13 +184,14 @@ def test_lifecycles_in_batches(pair: Pair, duel: Duel, size: int, callers: int) 
     calls = calls_of(size)
 
     def bare_lifecycle() -> None:
-        pair.bare.enqueue(1, size)
-        pair.bare.complete(pair.bare.claim(1, size))
+        # As many operations in a transaction as the callers can bring together in a group.
+        pair.bare.enqueue(callers, size)
+        pair.bare.complete(pair.bare.claim(callers, size))
 
     duel(
         f"enqueue+claim+complete, batches of {size}, {callers} callers",
         ours=Plain(lambda: pair.core.lifecycle(callers=callers, calls=calls // callers, size=size)),
-        baseline=Plain(lambda: repeat(calls, bare_lifecycle)),
+        baseline=Plain(lambda: repeat(calls // callers, bare_lifecycle)),
         against="a",
         tasks=calls * size,
     )
