@@ -36,11 +36,13 @@ class Targets:
             path: what was asked below the base URL.
 
         Raises:
-            ValueError: it leads from https to http, where the token would be readable.
+            ValueError: it leads nowhere, or from https to http, where the token would be readable.
         """
         target = urljoin(url, location)
         parts = urlsplit(target)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        # Reading the port raises a ValueError of its own when there is none of that number.
+        nowhere = parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0
+        if nowhere or not target.isprintable() or " " in target:
             raise ValueError(f"{url} redirects to {location!r}, which is not a node's URL")
         if urlsplit(url).scheme == "https" and parts.scheme == "http":
             raise ValueError(f"{url} redirects to {target} without TLS; that is refused")
