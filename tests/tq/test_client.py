@@ -48,11 +48,11 @@ class Awaited:
     name = "AsyncClient"
 
     def __init__(self, url: Any, **options: Any) -> None:
-        self._loop = asyncio.new_event_loop()
+        self._runner = asyncio.Runner()
         self._client = tq.AsyncClient(url, **options)
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return self._loop.run_until_complete(getattr(self._client, method)(*args, **kwargs))
+        return self._runner.run(getattr(self._client, method)(*args, **kwargs))
 
     def take(self, count: int, method: str, **kwargs: Any) -> list[Any]:
         async def taken() -> list[Any]:
@@ -65,11 +65,12 @@ class Awaited:
             await items.aclose()
             return found
 
-        return self._loop.run_until_complete(taken())
+        return self._runner.run(taken())
 
     def close(self) -> None:
-        self._loop.run_until_complete(self._client.close())
-        self._loop.close()
+        self._runner.run(self._client.close())
+        # As asyncio.run does: what httpx leaves to the loop when an answer is not read to its end is finished.
+        self._runner.close()
 
 
 Maker = Callable[..., Blocking | Awaited]
