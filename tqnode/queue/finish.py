@@ -13,7 +13,7 @@ from tqnode.errors import LeaseLost, NotFound, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.queue import token
 from tqnode.queue.enqueue import Enqueuer
-from tqnode.queue.moves import Held, Movement, move
+from tqnode.queue.moves import Held, Movement, move, place_in_line_ms
 from tqnode.queue.rows import place
 from tqnode.retry import backoff_ms
 from tqnode.sql import statement
@@ -184,8 +184,7 @@ class Finisher:
     def _snooze(self, tx: Tx, asked: Snooze, held: Held, *, cancel: bool) -> Finished:
         if cancel:
             return self._end(tx, asked.id, held, TaskState.CANCELLED, Reason.REQUESTED, outcome="snooze")
-        # Given back at once, it keeps its place in the line.
-        run_at_ms = tx.now_ms + asked.delay_ms if asked.delay_ms else held.run_at_ms
+        run_at_ms = tx.now_ms + asked.delay_ms if asked.delay_ms else place_in_line_ms(tx, held)
         return self._put_back(tx, "snooze", asked.id, held, run_at_ms=run_at_ms, attempt=held.attempt - 1)
 
     def _end(

@@ -8,7 +8,7 @@ from tqnode.config import Config
 from tqnode.errors import LeaseLost, NotFound
 from tqnode.metrics import Metrics
 from tqnode.queue import token
-from tqnode.queue.moves import Held, Movement
+from tqnode.queue.moves import Held, Movement, place_in_line_ms
 from tqnode.queue.rows import place
 from tqnode.sql import statement
 from tqnode.store.tx import Tx
@@ -135,7 +135,7 @@ class Keeper:
             self._movement.put_back(
                 tx,
                 held,
-                run_at_ms=held.run_at_ms,
+                run_at_ms=place_in_line_ms(tx, held),
                 attempt=held.attempt,
                 crashes=crashes,
                 receipt=None,

@@ -115,6 +115,12 @@ class Movement:
         tx.run(_WRITE_HISTORY, params)
 
 
+def place_in_line_ms(tx: Tx, held: Held) -> int:
+    """The run_at with which a task that is given back at once keeps its place in the line."""
+    # Its own may lie ahead when the clock was set back since: it would have to wait for that.
+    return min(held.run_at_ms, tx.now_ms)
+
+
 def move(tx: Tx, sql: str, params: dict[str, Any]) -> list[Row]:
     """Runs a move of the task ``seq``; it gives up its unique key where another task holds that by now."""
     try:
