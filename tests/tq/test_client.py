@@ -69,7 +69,7 @@ class Awaited:
 
     def close(self) -> None:
         self._runner.run(self._client.close())
-        # As asyncio.run does: what httpx leaves to the loop when an answer is not read to its end is finished.
+        # As asyncio.run does: what httpx leaves to the loop after a half-read answer gets done.
         self._runner.close()
 
 
