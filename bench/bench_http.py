@@ -1,0 +1,111 @@
+"""A real node over HTTP against the same server with a handler that stores nothing."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from bench.bare import BareQueue
+from bench.processes import Load, NodeProcess, NothingServer
+from bench.rounds import Duel, Plain
+
+REQUESTS = {1: 600, 8: 3000, 32: 6000}
+"""Single enqueues in a round, by connections."""
+SIZE = 100
+WORKERS = 2
+LIFECYCLES = 15
+"""Batches of each connection in a round."""
+
+
+@pytest.fixture(scope="module")
+def node(folder: Path) -> Iterator[NodeProcess]:
+    process = NodeProcess(folder)
+    yield process
+    process.end()
+
+
+@pytest.fixture(scope="module")
+def nothing() -> Iterator[NothingServer]:
+    server = NothingServer()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def load() -> Iterator[Load]:
+    process = Load()
+    yield process
+    process.end()
+
+
+@pytest.mark.parametrize("connections", REQUESTS)
+def test_single_enqueues_over_http(
+    node: NodeProcess,
+    nothing: NothingServer,
+    load: Load,
+    duel: Duel,
+    notes: list[str],
+    connections: int,
+) -> None:
+    requests = REQUESTS[connections] // connections
+
+    def connect(url: str) -> None:
+        load.prepare(url, "single", connections=connections, requests=requests)
+
+    duel(
+        f"HTTP enqueue, single, {connections} connections",
+        ours=Plain(load.run, partial(connect, node.url)),
+        baseline=Plain(load.run, partial(connect, nothing.url)),
+        against="b",
+        tasks=requests * connections,
+    )
+    ours = load.waits[1::2]
+    notes.append(
+        f"HTTP enqueue, single, {connections} connections: "
+        f"p50 {middle([one['p50_ms'] for one in ours]):.2f} ms, "
+        f"p99 {middle([one['p99_ms'] for one in ours]):.2f} ms"
+    )
+
+
+def test_lifecycles_over_http_against_the_server_that_stores_nothing(
+    node: NodeProcess, nothing: NothingServer, load: Load, duel: Duel
+) -> None:
+    def connect(url: str, *, stored: bool) -> None:
+        load.prepare(url, "lifecycle", connections=WORKERS, requests=LIFECYCLES, size=SIZE, stored=stored)
+
+    duel(
+        f"HTTP enqueue+claim+complete, batches of {SIZE}, {WORKERS} conn.",
+        ours=Plain(load.run, partial(connect, node.url, stored=True)),
+        baseline=Plain(load.run, partial(connect, nothing.url, stored=False)),
+        against="b",
+        tasks=WORKERS * LIFECYCLES * SIZE,
+    )
+
+
+def test_lifecycles_over_http_against_the_bare_loop(
+    node: NodeProcess, load: Load, duel: Duel, folder: Path
+) -> None:
+    bare = BareQueue(folder)
+
+    def bare_lifecycles() -> None:
+        for _ in range(LIFECYCLES):
+            bare.enqueue(WORKERS, SIZE)
+            bare.complete(bare.claim(WORKERS, SIZE))
+
+    def connect() -> None:
+        load.prepare(node.url, "lifecycle", connections=WORKERS, requests=LIFECYCLES, size=SIZE, stored=True)
+
+    duel(
+        f"HTTP enqueue+claim+complete, batches of {SIZE}, {WORKERS} conn.",
+        ours=Plain(load.run, connect),
+        baseline=Plain(bare_lifecycles),
+        against="a",
+        tasks=WORKERS * LIFECYCLES * SIZE,
+    )
+    bare.close()
+
+
+def middle(values: list[float]) -> float:
+    """The median of an odd number of values."""
+    return sorted(values)[len(values) // 2]

@@ -1,0 +1,42 @@
+"""Baseline (b): the node's own HTTP server around a handler that reads the body and stores nothing.
+
+Run as ``python -m bench.nothing``; it prints its URL and serves until it is killed.
+"""
+
+import asyncio
+from typing import Any, Final
+
+import uvloop
+
+from tqnode.clock import SystemClock
+from tqnode.config import Config
+from tqnode.http_server import HttpServer, bind, url_of
+
+_ANSWER: Final = (
+    b'{"id":"0198c0de-0000-7000-8000-000000000000","queue":"default","kind":"bench","state":"ready",'
+    b'"priority":128,"created_at":"2026-01-31T12:00:00.000Z","run_at":"2026-01-31T12:00:00.000Z","attempt":0,'
+    b'"max_attempts":10,"lease_s":30.0}'
+)
+_HEADERS: Final = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_ANSWER))]
+
+
+async def app(_scope: Any, receive: Any, send: Any) -> None:
+    """Answers any request like an enqueue of one task, once its body is there."""
+    while (await receive()).get("more_body", False):
+        pass
+    await send({"type": "http.response.start", "status": 201, "headers": _HEADERS})
+    await send({"type": "http.response.body", "body": _ANSWER})
+
+
+async def serve() -> None:
+    """Serves as the node does."""
+    config = Config(listen="127.0.0.1:0")
+    listener = bind(config)
+    await HttpServer(app, listener=listener, config=config, clock=SystemClock()).start()
+    print(url_of(listener), flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve())
