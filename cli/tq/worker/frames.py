@@ -4,7 +4,7 @@ import socket
 import struct
 
 _HEAD = struct.Struct("!IB")
-_CHUNK_BYTES = 256 * 1024
+_CHUNK_BYTES = 64 * 1024
 
 TASK = 1
 """To the process: a claimed task."""
