@@ -68,7 +68,9 @@ class Pool(Generic[C]):
             limits = httpx.Limits(
                 max_connections=100, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_S
             )
-            made = self._make(verify=key[0] == "https", trust_env=not key[1], limits=limits)
+            # Made here, since without `trust_env` httpx would also leave SSL_CERT_FILE unread.
+            verify = httpx.create_ssl_context() if key[0] == "https" else False
+            made = self._make(verify=verify, trust_env=not key[1], limits=limits)
             # Two threads may come here together: both use the one that was first.
             client = self._clients.setdefault(key, made)
         return client

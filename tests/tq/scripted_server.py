@@ -2,6 +2,8 @@
 
 import contextlib
 import socket
+import ssl
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +14,12 @@ import msgspec
 
 class _Listener(ThreadingHTTPServer):
     daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that refuses the certificate is no fault of the server."""
+        if not isinstance(sys.exc_info()[1], ssl.SSLError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # passed on as it came
+
     # With the usual 5, a burst of connections would wait for the kernel to try again.
     request_queue_size = 128
 
@@ -51,7 +59,7 @@ class Say(NamedTuple):
 class Server:
     """Answers requests in order; the last answer stays. A server without answers refuses to speak."""
 
-    def __init__(self, *answers: Say) -> None:
+    def __init__(self, *answers: Say, tls: ssl.SSLContext | None = None) -> None:
         self.answers = list(answers)
         self.got: list[Got] = []
         self.connections = 0
@@ -74,9 +82,13 @@ class Server:
                 """Tests read `got` instead."""
 
         self._http = _Listener(("127.0.0.1", 0), Handler)
+        if tls is not None:
+            self._http.socket = tls.wrap_socket(
+                self._http.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._http.server_port}"
 
     def stop(self) -> None:
         """Ends what still hangs, and frees the port."""
