@@ -44,7 +44,8 @@ class Decoder(Generic[T]):
 def explain(message: str) -> InvalidField:
     """The error that msgspec's message of a failed validation stands for."""
     what, at, path = message.rpartition(_AT)
-    if not at:
+    if not at or (what.startswith("Object") and not what.endswith("`")):
+        # Without a place; or with what looks like one inside a field's name, which the client chose.
         what, path = message, ""
     path = path.removesuffix("`").removeprefix(".")
     if unknown := _UNKNOWN.fullmatch(what):
