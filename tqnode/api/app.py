@@ -19,6 +19,7 @@ from tqnode.api.convert import Conversion
 from tqnode.api.metrics import HttpMetrics
 from tqnode.api.pages import pages
 from tqnode.api.patience import Patience
+from tqnode.api.query import query_of
 from tqnode.api.route import Methods, Router
 from tqnode.api.routes import ROUTES
 from tqnode.api.waiting import ClientGone, Waiting
@@ -86,8 +87,7 @@ class Api:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._not_http(scope, receive, send)
-            return
+            raise RuntimeError(f"{scope['type']} is not served")
         began = self._monotonic()
         method = scope["method"]
         methods, values = self._router.find(scope["path"])
@@ -102,6 +102,8 @@ class Api:
             counts = endpoint.counts
             call = Call(self._context, scope, receive, send, values)
             try:
+                if scope["query_string"] and not endpoint.takes_query:
+                    query_of(scope, ())
                 reply = await endpoint.handler(call)
             except TqnodeError as error:
                 reply = self._refusal(scope, error)
@@ -207,18 +209,6 @@ class Api:
         except TimeoutError:
             logger.debug("a client still sends a refused body after %g s", LINGER_S)
         await send({"type": "http.response.body", "body": b""})
-
-    async def _not_http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            raise RuntimeError(f"{scope['type']} is not served")
-        while True:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                await send({"type": "lifespan.startup.complete"})
-            else:
-                await self.close()
-                await send({"type": "lifespan.shutdown.complete"})
-                return
 
     async def close(self) -> None:
         """Ends what runs beside the calls."""

@@ -71,6 +71,14 @@ async def finish_many(call: Call) -> Reply:
         raise InvalidField(
             f"a request may bring {limit} outcomes", field="outcomes", limit=limit, code="batch_too_large"
         )
+    followers = sum(len(outcome.then) for outcome in asked if isinstance(outcome, wire.Complete))
+    if followers > limit:
+        raise InvalidField(
+            f"a request may bring {limit} tasks in all its then",
+            field="outcomes",
+            limit=limit,
+            code="batch_too_large",
+        )
     now_ms = context.clock.now_ms()
     rows: list[wire.OutcomeAnswer | None] = []
     finishes: list[Finish] = []

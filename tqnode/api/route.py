@@ -55,12 +55,16 @@ class Route:
 class Endpoint:
     """A route that is being served."""
 
-    __slots__ = ("counts", "handler", "route")
+    __slots__ = ("counts", "handler", "route", "takes_query")
 
     def __init__(self, route: Route, counts: RouteCounts) -> None:
         self.route = route
         self.handler = route.handler
         self.counts = counts
+        # Probes and scrapers may send what they like; in a call of the API, it would be a mistake unseen.
+        self.takes_query = not route.path.startswith("/v1/") or any(
+            parameter.place == "query" for parameter in route.parameters
+        )
 
 
 Methods = dict[str, Endpoint]

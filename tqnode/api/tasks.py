@@ -30,8 +30,8 @@ async def enqueue(call: Call) -> Reply:
     """One task from an object, many from an array."""
     body = await call.body()
     await call.judge(body)
-    idempotency = _idempotency(call, body)
     partial = bool(call.scope["query_string"]) and flag(query_of(call.scope, ("partial",)), "partial")
+    idempotency = _idempotency(call, body, partial=partial)
     if body[:1] == b"[" or body.lstrip()[:1] == b"[":
         return await _enqueue_many(call, body, idempotency, partial=partial)
     new = _one(body)
@@ -117,13 +117,14 @@ def _judge_size(call: Call, tasks: Sequence[Any]) -> None:
         raise InvalidField("the array is empty: nothing to enqueue")
 
 
-def _idempotency(call: Call, body: bytes) -> Idempotency | None:
+def _idempotency(call: Call, body: bytes, *, partial: bool) -> Idempotency | None:
     key = call.idempotency_key
     if key is None:
         return None
     if not _IDEMPOTENCY_KEY.fullmatch(key):
         raise InvalidField("must be 1 to 200 printable ASCII characters", field="idempotency-key", limit=200)
-    return Idempotency(key, hashlib.sha256(body).digest())
+    # The same tasks asked for in another way are another request.
+    return Idempotency(key, hashlib.sha256(b"partial\n" + body if partial else body).digest())
 
 
 async def read(call: Call) -> Reply:

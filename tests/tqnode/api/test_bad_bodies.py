@@ -255,6 +255,9 @@ async def test_ten_thousand_and_one_tasks_are_too_many(served: Served) -> None:
     outcome = {"id": SOME_ID, "token": "t", "outcome": "complete"}
     answer = await served.http.post("/v1/outcomes", json={"outcomes": [outcome] * 10_001})
     assert problem(answer) == (422, "batch_too_large", "outcomes")
+    follow = [{**outcome, "then": [{"kind": "k"}] * 1000}] * 11
+    answer = await served.http.post("/v1/outcomes", json={"outcomes": follow})
+    assert problem(answer) == (422, "batch_too_large", "outcomes")
     await still_well(served)
 
 

@@ -74,6 +74,12 @@ OTHERS: dict[str, tuple[str, str, dict[str, Any], tuple[int, str, str | None]]] 
         {},
         (422, "invalid_field", "finished_before"),
     ),
+    "parameter of a call without any": (
+        "POST",
+        "/v1/claims?wait_s=9",
+        {"json": {"worker": "w"}},
+        (422, "unknown_field", "wait_s"),
+    ),
     "empty tag": ("GET", "/v1/tasks?tag=", {}, (422, "invalid_field", "tag")),
     "long tag": ("GET", f"/v1/tasks?tag={'t' * 201}", {}, (422, "invalid_field", "tag")),
     "NUL in a tag": ("GET", "/v1/tasks?tag=a%00", {}, (422, "invalid_text", "tag")),

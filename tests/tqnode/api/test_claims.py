@@ -158,6 +158,14 @@ async def test_more_waiting_claims_than_allowed_are_told_to_come_again(serve_wit
         await asyncio.gather(*waiting)
 
 
+async def test_the_node_may_allow_less_than_the_protocol(serve_with: Serve) -> None:
+    async with serve_with(claim_max=5, claim_wait_s_max=2) as served:
+        for fields, field, limit in (({"max": 6}, "max", 5), ({"wait_s": 2.5}, "wait_s", 2)):
+            answer = await served.http.post("/v1/claims", json={"worker": "w", **fields})
+            assert problem(answer) == (422, "invalid_field", field)
+            assert answer.json()["limit"] == limit
+
+
 async def test_a_quiet_worker_claims_nothing(served: Served) -> None:
     await served.enqueue()
     worker = (await served.http.post("/v1/workers", json={"name": "w"})).json()["id"]

@@ -199,11 +199,16 @@ async def test_a_repeated_key_with_the_same_body_makes_nothing_new(served: Serve
     assert first.json()["id"] == again.json()["id"]
     other = await post(served, '{"kind":"other"}', **{"idempotency-key": "a-1"})
     assert problem(other) == (409, "idempotency_mismatch", None)
+    headers = {"content-type": "application/json", "idempotency-key": "b"}
+    whole = await served.http.post("/v1/tasks?partial=true", content='[{"kind":"k"}]', headers=headers)
+    parts = await served.http.post("/v1/tasks", content='[{"kind":"k"}]', headers=headers)
+    assert whole.status_code == 201
+    assert problem(parts) == (409, "idempotency_mismatch", None)
     many = json.dumps([{"kind": "k"}] * 3)
-    assert (await post(served, many, **{"idempotency-key": "b"})).content == (
-        await post(served, many, **{"idempotency-key": "b"})
+    assert (await post(served, many, **{"idempotency-key": "c"})).content == (
+        await post(served, many, **{"idempotency-key": "c"})
     ).content
-    assert len((await served.http.get("/v1/tasks")).json()["tasks"]) == 4
+    assert len((await served.http.get("/v1/tasks")).json()["tasks"]) == 5
 
 
 async def test_a_repeated_key_tells_the_time_it_told_before(served: Served) -> None:
