@@ -1,11 +1,14 @@
 """The token: proof of one claim, written ``<grants>-<secret>``."""
 
+import re
+
 import msgspec
 
 from tqnode.errors import LeaseLost
 
 SECRET_BITS = 63
 """What fits SQLite's signed integer."""
+_WRITTEN = re.compile(r"([0-9]{1,18})-([0-9a-f]{16})")
 
 
 class Fence(msgspec.Struct, frozen=True):
@@ -31,10 +34,9 @@ def read(token: str, *, task: str) -> Fence:
     Raises:
         LeaseLost: no claim ever had such a token.
     """
-    grants, _, secret = token.partition("-")
-    if grants.isascii() and grants.isdigit() and len(grants) <= 18 and len(secret) == 16:
-        try:
-            return Fence(int(grants), int(secret, 16) & (1 << SECRET_BITS) - 1)
-        except ValueError:
-            pass
+    found = _WRITTEN.fullmatch(token)
+    if found is not None:
+        grants, secret = int(found[1]), int(found[2], 16)
+        if secret < 1 << SECRET_BITS:
+            return Fence(grants, secret)
     raise LeaseLost("the token is not this task's current one", task=task)

@@ -1,0 +1,149 @@
+import asyncio
+
+import pytest
+
+from tests.tqnode.nodes import Core, spec
+from tqnode.errors import NotFound
+from tqnode.queue import PURGE_SLICE
+from tqnode.task import FINAL, WAITING, Complete, TaskState
+
+
+async def test_a_queue_is_there_from_its_first_task_on(core: Core) -> None:
+    assert await core.queue.queues() == []
+    await core.enqueue(queue="b")
+    await core.enqueue(queue="a")
+    assert [info.queue for info in await core.queue.queues()] == ["a", "b"]
+
+
+async def test_a_queue_tells_its_counts_by_state(core: Core) -> None:
+    await core.queue.enqueue([spec() for _ in range(5)])
+    await core.enqueue(run_at_ms=core.clock.now_ms() + 1000)
+    one, _ = await core.claim(max=2)
+    await core.complete(one)
+    info = await core.queue.queue("default")
+    assert info.counts == {"ready": 3, "scheduled": 1, "running": 1, "succeeded": 1}
+    assert not info.paused
+
+
+async def test_a_queue_tells_how_long_its_oldest_ready_task_waits_whatever_its_priority(core: Core) -> None:
+    await core.enqueue(priority=0)
+    core.clock.advance(3)
+    await core.enqueue(priority=255)
+    core.clock.advance(2)
+    await core.enqueue(priority=100)
+    assert (await core.queue.queue("default")).oldest_ready_age_ms == 5_000
+    while await core.claim():
+        pass
+    assert (await core.queue.queue("default")).oldest_ready_age_ms is None
+
+
+async def test_an_age_is_never_negative_though_the_clock_was_set_back(core: Core) -> None:
+    await core.enqueue()
+    core.clock.step(-100)
+    assert (await core.queue.queue("default")).oldest_ready_age_ms == 0
+
+
+async def test_a_paused_queue_takes_tasks_in_and_says_that_it_is_paused(core: Core) -> None:
+    await core.enqueue()
+    assert (await core.queue.pause("default")).paused
+    assert (await core.queue.pause("default")).paused
+    await core.enqueue()
+    assert await core.claim() == []
+    assert (await core.queue.queue("default")).counts == {"ready": 2}
+    assert not (await core.queue.resume("default")).paused
+    assert len(await core.claim(max=5)) == 2
+
+
+async def test_a_pause_stops_no_task_that_runs(core: Core) -> None:
+    task = await core.running()
+    await core.queue.pause("default")
+    assert (await core.finish(Complete(id=task.id, token=task.token))).state is TaskState.SUCCEEDED
+
+
+async def test_what_is_asked_of_a_queue_that_is_not_there_says_so(core: Core) -> None:
+    for asked in (
+        core.queue.queue("x"),
+        core.queue.pause("x"),
+        core.queue.resume("x"),
+        core.queue.purge("x", sorted(FINAL)),
+    ):
+        with pytest.raises(NotFound) as missing:
+            await asked
+        assert missing.value.code == "queue_not_found"
+    assert await core.queue.queues() == []
+
+
+async def test_a_purge_deletes_the_states_it_names_of_its_queue_alone(core: Core) -> None:
+    await core.queue.enqueue([spec(tags=("t",)), spec(), spec(queue="other")])
+    await core.enqueue(run_at_ms=core.clock.now_ms() + 1000)
+    running = await core.claim_one()
+    assert await core.queue.purge("default", [TaskState.READY]) == 1
+    assert (await core.queue.queue("default")).counts == {"running": 1, "scheduled": 1}
+    assert await core.queue.purge("default", sorted(WAITING)) == 1
+    assert await core.queue.purge("default", sorted(WAITING)) == 0
+    await core.complete(running)
+    assert await core.queue.purge("default", sorted(FINAL)) == 1
+    assert (await core.queue.queue("default")).counts == {}
+    assert (await core.queue.queue("other")).counts == {"ready": 1}
+    assert await core.count("task_tag") == 0
+
+
+async def test_a_large_purge_lets_others_write_between_its_slices(core: Core) -> None:
+    await core.queue.enqueue([spec() for _ in range(PURGE_SLICE * 3 + 7)])
+    purging = asyncio.create_task(core.queue.purge("default", [TaskState.READY]))
+    beside = 0
+    while not purging.done():
+        await core.store.write(lambda _: None)
+        beside += 1
+    assert await purging == PURGE_SLICE * 3 + 7
+    assert beside > 3
+    assert await core.count("task") == await core.count("task_body") == 0
+
+
+async def test_a_purge_of_exactly_one_slice_ends(core: Core) -> None:
+    await core.queue.enqueue([spec() for _ in range(PURGE_SLICE)])
+    assert await core.queue.purge("default", [TaskState.READY]) == PURGE_SLICE
+
+
+# -- figures ---------------------------------------------------------------------------------------
+
+
+async def test_the_figures_of_an_empty_node_are_empty(core: Core) -> None:
+    stats = await core.queue.stats()
+    assert (stats.totals, stats.queues, stats.workers, stats.since_start) == ({}, [], {}, {})
+    assert stats.database["file"] > 0
+
+
+async def test_the_figures_add_up_over_the_queues(core: Core) -> None:
+    await core.queue.enqueue([spec(queue="a"), spec(queue="b"), spec(queue="b")])
+    task = await core.claim_one("b")
+    stats = await core.queue.stats()
+    assert stats.totals == {"ready": 2, "running": 1}
+    assert {info.queue: info.counts for info in stats.queues} == {
+        "a": {"ready": 1},
+        "b": {"ready": 1, "running": 1},
+    }
+    await core.complete(task)
+    assert (await core.queue.stats()).since_start == {"enqueued": 3, "claimed": 1, "succeeded": 1}
+
+
+async def test_the_tallies_agree_with_the_tasks_after_every_kind_of_move(core: Core) -> None:
+    await core.queue.enqueue([spec(lease_ms=1000, priority=n % 3) for n in range(20)])
+    for task in await core.claim(max=6):
+        await core.complete(task)
+    await core.claim(max=5)
+    await core.sweep_after(2)
+    for task in await core.claim(max=4):
+        await core.queue.cancel(task.id)
+    await core.sweep_after(2)
+    await core.queue.purge("default", [TaskState.CANCELLED])
+    assert not await core.drift()
+    totals = (await core.queue.stats()).totals
+    assert sum(totals.values()) == await core.count("task") == 16
+
+
+async def test_the_size_of_the_database_counts_its_free_pages(core: Core) -> None:
+    await core.queue.enqueue([spec(payload=b'"' + b"x" * 20_000 + b'"') for _ in range(50)])
+    await core.queue.purge("default", [TaskState.READY])
+    database = (await core.queue.stats()).database
+    assert 500_000 < database["free"] <= database["file"]
