@@ -12,7 +12,6 @@ from tqnode.api.call import JSON_TYPE, Call, Reply, json_reply
 from tqnode.api.gauges import Scrape, gauges_of
 from tqnode.api.queues import info_of
 from tqnode.api.route import Route
-from tqnode.queue import Filters
 
 DISK_FREE_BYTES_MIN = 32 * 1024 * 1024
 """Less free space than this, and the node is not ready: the next writes may not fit."""
@@ -50,14 +49,14 @@ async def metrics(call: Call) -> Reply:
 
 async def live(call: Call) -> Reply:
     """Answers if the event loop turns and the database can be read."""
-    await _read_locally(call)
+    await call.context.queue.check_readable()
     return json_reply(200, wire.Health(ok=True))
 
 
 async def ready(call: Call) -> Reply:
     """Answers item by item whether the node should get requests."""
     context = call.context
-    await _read_locally(call)
+    await context.queue.check_readable()
     disk = await asyncio.to_thread(shutil.disk_usage, context.config.data_dir)
     checks = {
         "database": "ok",
@@ -71,10 +70,6 @@ async def ready(call: Call) -> Reply:
 async def leader(_call: Call) -> Reply:
     """A single node leads itself."""
     return json_reply(200, wire.Health(ok=True))
-
-
-async def _read_locally(call: Call) -> None:
-    await call.context.queue.page(Filters(), limit=1, cursor=None, bodies=False)
 
 
 async def describe(_call: Call) -> Reply:

@@ -120,6 +120,14 @@ class Queue:
         """
         return await self._store.read(lambda reader: read_task(reader, task_id))
 
+    async def check_readable(self) -> None:
+        """Returns once the database was read, however little of it.
+
+        Raises:
+            apsw.Error: it can't be.
+        """
+        await self._store.read(lambda reader: queues.exists(reader, ""))
+
     async def page(self, filters: Filters, *, limit: int, cursor: str | None, bodies: bool) -> Page:
         """The newest matching tasks below the cursor; ``bodies``: with payloads and results.
 

@@ -19,8 +19,13 @@ _FLOOR = statement("list_floor")
 SCAN_MAX = 50_000
 """Rows one page looks at: what a filter does not match must not hold a reader for long."""
 
+PAGE_BYTES_MAX = 16 * 1024 * 1024
+"""Payloads, results and notes on one page: it ends short rather than take any amount of memory."""
+
 _LAST = 1 << ids.SEQ_BITS
 _CURSOR_BYTES = 6
+# Payload, meta, result, progress and errors, in a row of list_tasks.
+_LARGE = (21, 22, 25, 26, 27)
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,10 +81,13 @@ def page(reader: Reader, filters: Filters, *, limit: int, cursor: str | None, bo
         "finished_after_ms": filters.finished_after_ms,
         "finished_before_ms": filters.finished_before_ms,
     }
-    rows = reader.all(_LIST, params)
-    tasks = [task_of(row) for row in rows]
-    if len(rows) == limit:
-        return Page(tasks, _write_cursor(rows[-1][20]))
+    tasks: list[Task] = []
+    size = 0
+    for row in reader.each(_LIST, params):
+        tasks.append(task_of(row))
+        size += sum(len(row[column]) for column in _LARGE if row[column] is not None)
+        if len(tasks) == limit or size >= PAGE_BYTES_MAX:
+            return Page(tasks, _write_cursor(row[20]))
     return Page(tasks, _write_cursor(floor) if seen == SCAN_MAX else None)
 
 

@@ -46,11 +46,16 @@ def infos(reader: Reader, clock: Clock, name: str | None = None) -> list[QueueIn
     return found
 
 
+def exists(reader: Reads, name: str) -> bool:
+    """Whether there is a queue of that name."""
+    return reader.one(_FIND, {"queue": name}) is not None
+
+
 def require(reader: Reads, name: str) -> None:
     """Raises:
     NotFound: there is no such queue.
     """
-    if reader.one(_FIND, {"queue": name}) is None:
+    if not exists(reader, name):
         raise NotFound("queue", name)
 
 

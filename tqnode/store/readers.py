@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +34,10 @@ class Reader:
     def all(self, sql: str, params: Params | None = None) -> list[Row]:
         """Every row of a statement."""
         return self._connection.execute(sql, params).fetchall()
+
+    def each(self, sql: str, params: Params | None = None) -> Iterator[Row]:
+        """A statement's rows one by one, so that the caller may stop before they are all in memory."""
+        return self._connection.execute(sql, params)
 
     def one(self, sql: str, params: Params | None = None) -> Row | None:
         """The first row of a statement, None without one."""

@@ -284,6 +284,17 @@ async def test_a_page_has_payloads_only_when_asked(served: Served) -> None:
     assert b'"payload":[1.1]' in (await served.http.get("/v1/tasks?payload=true")).content
 
 
+async def test_a_page_ends_short_rather_than_grow_without_bound(served: Served) -> None:
+    tasks = [{"kind": f"k{index}", "payload": "x" * 1_000_000} for index in range(20)]
+    assert (await served.http.post("/v1/tasks", json=tasks)).status_code == 201
+    first = (await served.http.get("/v1/tasks?payload=true")).json()
+    assert len(first["tasks"]) == 17
+    rest = (await served.http.get(f"/v1/tasks?payload=true&cursor={first['next_cursor']}")).json()
+    assert [task["kind"] for task in rest["tasks"]] == ["k2", "k1", "k0"]
+    assert "next_cursor" not in rest
+    assert len((await served.http.get("/v1/tasks")).json()["tasks"]) == 20
+
+
 async def test_cancel_retry_and_delete_move_a_task(served: Served) -> None:
     made = await served.enqueue()
     cancelled = await served.http.post(f"/v1/tasks/{made['id']}/cancel")
