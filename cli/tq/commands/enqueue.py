@@ -11,6 +11,8 @@ from tq.commands.values import RETRY_FORMS, STATES, Duration, Moment, Retry, now
 if TYPE_CHECKING:
     from tq.client import Client
 
+# The key counts in these whatever is asked for: else two of one key could wait side by side.
+WAITING = ("blocked", "scheduled", "ready")
 # What is passed on to the client under the same name.
 _SAME = ("queue", "priority", "delay_s", "run_at", "max_attempts", "lease_s", "timeout_s")
 
@@ -48,7 +50,7 @@ _SAME = ("queue", "priority", "delay_s", "run_at", "max_attempts", "lease_s", "t
     "unique_states",
     multiple=True,
     type=click.Choice(STATES),
-    help="A state in which the key counts; may be repeated (default: those before the end).",
+    help="A state in which the key counts besides the waiting ones; may be repeated (default: running).",
 )
 @click.option("--idempotency-key", help="The node makes the task once however often this key comes.")
 @click.option("--wait", is_flag=True, help="Wait until it has ended; exits as tq wait does.")
@@ -138,7 +140,7 @@ def _unique(options: dict[str, Any]) -> Any:
     if options["on_conflict"]:
         given["on_conflict"] = options["on_conflict"]
     if options["unique_states"]:
-        given["states"] = list(options["unique_states"])
+        given["states"] = list(dict.fromkeys((*WAITING, *options["unique_states"])))
     return Unique(**given)
 
 

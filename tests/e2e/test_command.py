@@ -1,0 +1,378 @@
+"""Each command of ``tq`` against a real node."""
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command_process import RUN_S, Tq
+from tests.e2e.processes import NodeProcess
+from tests.waiting import eventually
+from tq import Client, NewTask, Raw, new_task
+from tq.wire import NewWorker
+
+PAYLOAD = '{"id": 1970670598291982290, "x": 1.10, "big": 123456789.123456789123456789, "b": 1, "a": [1,  2]}'
+NOBODY = "0199f0a2-7c1e-7b3a-9d5e-2f6a1c4b8e70"
+
+
+@pytest.fixture(scope="module")
+def tq(shared_node: NodeProcess) -> Tq:
+    return Tq(shared_node.url)
+
+
+@pytest.fixture(scope="module")
+def client(shared_node: NodeProcess) -> Iterator[Client]:
+    with Client(shared_node.url) as made:
+        yield made
+
+
+@pytest.fixture
+def queue(request: pytest.FixtureRequest) -> str:
+    """A queue of the test's own."""
+    return re.sub(r"\W", "_", request.node.name)[:150]
+
+
+def finish(client: Client, queue: str, *, result: object = None, error: str | None = None) -> str:
+    """Claims a task of the queue and finishes it; returns its id."""
+    (task,) = client.claim("tester", queues=[queue])
+    if error is None:
+        client.complete(task.id, task.token, result=result)
+    else:
+        client.fail(task.id, task.token, error=error, retry=False)
+    return task.id
+
+
+def test_enqueue_passes_every_option_on_and_the_payload_byte_for_byte(
+    tq: Tq, client: Client, queue: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "payload.json"
+    file.write_text(PAYLOAD + "\n")
+    options = ["-q", queue, "-p", "200", "--delay", "1h", "--max-attempts", "3", "--retry", "list:5,30,5m"]
+    options += ["--lease", "2m", "--timeout", "90", "--expires-in", "2d", "-t", "a", "-t", "b"]
+    options += ["-m", "who=me", "--unique-key", "k", "--on-conflict", "reject", "--unique-state", "dead"]
+    task = client.get(tq("enqueue", "resize", f"@{file}", *options).out.strip())
+    assert bytes(task.payload) == PAYLOAD.encode()  # type: ignore[arg-type]  # it is set
+    assert (task.queue, task.kind, task.state, task.priority) == (queue, "resize", "scheduled", 200)
+    assert (task.max_attempts, task.lease_s, task.timeout_s, task.tags) == (3, 120.0, 90.0, ["a", "b"])
+    assert task.retry is not None
+    assert task.unique_key == "k"
+    assert task.expires_at is not None
+    refused = tq("enqueue", "resize", *options, code=1)
+    assert task.id in refused.err
+
+
+@pytest.mark.parametrize("where", ["argument", "standard input"])
+def test_payload_comes_back_with_the_digits_that_went_in(tq: Tq, queue: str, where: str) -> None:
+    if where == "argument":
+        made = tq("enqueue", "k", PAYLOAD, "-q", queue)
+    else:
+        made = tq("enqueue", "k", "-", "-q", queue, stdin=PAYLOAD + "\n")
+    task_id = made.out.strip()
+    assert tq("get", "--only", "payload", task_id).out == PAYLOAD + "\n"
+    assert f'"payload":{PAYLOAD}' in tq("get", "--json", task_id).out
+    assert f'"payload":{PAYLOAD}' in tq("list", "-q", queue, "--json", "--payload").out
+
+
+def test_duplicate_prints_the_id_of_the_task_that_is_there(tq: Tq, queue: str) -> None:
+    first = tq("enqueue", "k", "1", "-q", queue, "--unique-key", queue)
+    second = tq("enqueue", "k", "2", "-q", queue, "--unique-key", queue)
+    assert second.out == first.out
+    assert "holds the key" in second.err
+    same = [tq("enqueue", "k", "3", "-q", queue, "--idempotency-key", queue).out for _ in range(2)]
+    assert same[0] == same[1] != first.out
+
+
+def test_get_shows_what_became_of_a_task(tq: Tq, client: Client, queue: str) -> None:
+    client.enqueue("k", {"a": 1}, queue=queue)
+    task_id = finish(client, queue, error="it broke\nbadly")
+    shown = tq("get", task_id).out
+    assert re.search(r"^state +dead \(failed_for_good\)$", shown, re.MULTILINE)
+    assert re.search(r"^error +attempt 1, .* ago: Error: it broke$", shown, re.MULTILINE)
+    assert re.search(r"^ +badly$", shown, re.MULTILINE)
+    assert tq("get", task_id, "--only", "result", code=1).err.startswith(
+        f"tq: get: {task_id}: the task has no"
+    )
+
+
+def test_what_does_not_exist_is_told_and_the_rest_is_done(tq: Tq, client: Client, queue: str) -> None:
+    task = client.enqueue("k", queue=queue)
+    ran = tq("cancel", NOBODY, task.id, code=6)
+    assert NOBODY in ran.err
+    assert ran.out == f"{task.id}  cancelled\n"
+    assert client.get(task.id).state == "cancelled"
+    assert tq("cancel", NOBODY, "not-an-id", code=None).code in (1, 6)
+
+
+def test_cancel_retry_and_delete_take_ids_from_standard_input(tq: Tq, client: Client, queue: str) -> None:
+    ids = {client.enqueue("k", queue=queue).id for _ in range(3)}
+    listed = tq("list", "-q", queue, "--ids").out
+    assert set(listed.split()) == ids
+    assert tq("cancel", "-", stdin=listed).out.count("cancelled") == 3
+    as_json = tq("list", "-q", queue, "--json").out
+    retried = tq("retry", "-", "--json", stdin=as_json).out.splitlines()
+    assert {json.loads(line)["state"] for line in retried} == {"ready"}
+    table = tq("list", "-q", queue).out.split("\n", 1)[1]
+    assert tq("delete", "-", stdin=table).out.count("deleted") == 3
+    assert tq("list", "-q", queue).err == "no such tasks\n"
+
+
+def test_running_task_is_neither_deleted_nor_cancelled_at_once(tq: Tq, client: Client, queue: str) -> None:
+    client.enqueue("k", queue=queue)
+    (task,) = client.claim("tester", queues=[queue])
+    assert tq("delete", task.id, code=1).err
+    assert "its worker is told to stop" in tq("cancel", task.id).out
+    assert client.heartbeat(task.id, task.token).cancel
+
+
+def test_list_filters_limits_and_follows_pages(tq: Tq, client: Client, queue: str) -> None:
+    made = client.enqueue_many([_new(queue, number) for number in range(230)])
+    newest_first = [str(row.id) for row in reversed(made)]
+    assert tq("list", "-q", queue, "--ids", "-n", "0").out.split() == newest_first
+    limited = tq("list", "-q", queue, "-n", "7")
+    assert [line.split()[0] for line in limited.out.splitlines()[1:]] == newest_first[:7]
+    assert "there are more" in limited.err
+    assert len(tq("list", "-q", queue).out.splitlines()) == 51
+    assert len(tq("list", "-q", queue, "--min-priority", "229", "--ids").out.split()) == 1
+    assert len(tq("list", "-q", queue, "-k", "even", "-k", "none", "--ids", "-n", "0").out.split()) == 115
+    assert len(tq("list", "-q", queue, "--created-after", "1h", "--ids", "-n", "0").out.split()) == 230
+    assert tq("list", "-q", queue, "--created-before", "1h", "--ids").out == ""
+
+
+def _new(queue: str, number: int) -> NewTask:
+    return new_task("even" if number % 2 == 0 else "odd", number, queue=queue, priority=number)
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [
+        (["succeeded", "succeeded"], 0),
+        (["succeeded", "dead"], 1),
+        (["cancelled", "dead"], 1),
+        (["succeeded", "cancelled"], 3),
+        (["succeeded", "waiting"], 4),
+        (["dead", "waiting"], 4),
+        (["cancelled", "missing"], 6),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else str(value),
+)
+def test_wait_says_by_its_exit_code_how_the_tasks_ended(
+    tq: Tq, client: Client, queue: str, ends: list[str], code: int
+) -> None:
+    ids = []
+    for end in ends:
+        task = client.enqueue("k", queue=queue)
+        ids.append(task.id)
+        if end == "cancelled":
+            client.cancel(task.id)
+        elif end == "missing":
+            client.delete(task.id)
+        elif end != "waiting":
+            assert finish(client, queue, error="broke" if end == "dead" else None) == task.id
+    ran = tq("wait", "--timeout", "0.2s", *ids, code=code)
+    told = {line.split()[0]: line.split()[1] for line in ran.out.splitlines()}
+    assert told == {
+        name: end for name, end in zip(ids, ends, strict=True) if end not in ("waiting", "missing")
+    }
+
+
+def test_wait_tells_each_end_while_others_are_still_running(tq: Tq, client: Client, queue: str) -> None:
+    first, second = (client.enqueue("k", queue=queue).id for _ in range(2))
+    with tq.start("wait", "--json", first, second) as waiting:
+        assert waiting.stdout is not None
+        finish(client, queue, result=Raw(b'{"x": 1.10}'))
+        assert f'"id":"{first}"' in (line := waiting.stdout.readline())
+        assert '"result":{"x": 1.10}' in line
+        assert waiting.poll() is None
+        finish(client, queue)
+        assert json.loads(waiting.stdout.readline())["id"] == second
+        assert waiting.wait(RUN_S) == 0
+
+
+def test_enqueue_with_wait_exits_as_the_task_ended(tq: Tq, client: Client, queue: str) -> None:
+    with tq.start("enqueue", "k", "-q", queue, "--wait") as waiting:
+        task_id = eventually(lambda: [task.id for task in client.list(queue=queue)])[0]
+        finish(client, queue, error="broke")
+        out, err = waiting.communicate(timeout=RUN_S)
+    assert waiting.returncode == 1
+    assert out == f"{task_id}  dead  Error: broke\n"
+    assert task_id in err
+
+
+def test_queues_are_listed_paused_resumed_and_purged(tq: Tq, client: Client, queue: str) -> None:
+    client.enqueue("k", queue=queue)
+    client.enqueue("k", queue=queue, delay_s=100)
+    assert re.search(rf"^{queue} +1 +· +1 ", tq("queues", queue).out, re.MULTILINE)
+    assert tq("queue", "pause", queue).out.rstrip().endswith("paused")
+    assert json.loads(tq("queues", queue, "--json").out)["paused"] is True
+    assert client.claim("tester", queues=[queue]) == []
+    assert not tq("queue", "resume", queue).out.rstrip().endswith("paused")
+    assert "say --yes" in tq("queue", "purge", queue, code=2).err
+    assert tq("queue", "purge", queue, "--yes", "--state", "dead").out == "deleted 0\n"
+    assert tq("queue", "purge", queue, "--yes", "--json").out == f'{{"queue":"{queue}","deleted":2}}\n'
+    assert tq("queues", "nobody-knows-it", code=6).err
+
+
+def test_workers_are_listed_and_steered_by_id_and_by_name(tq: Tq, client: Client) -> None:
+    first = client.register_worker(NewWorker(name="steered", queues=["a", "b"], concurrency=4))
+    assert re.search(rf"^{first.id} +steered +run +0/4 .* a,b", tq("workers").out, re.MULTILINE)
+    assert tq("workers", "quiet", "steered").out == f"{first.id}  steered  quiet\n"
+    assert client.worker_heartbeat(first.id).state == "quiet"
+    assert json.loads(tq("workers", "run", first.id, "--json").out)["state"] == "run"
+    second = client.register_worker(NewWorker(name="steered"))
+    assert "several workers" in tq("workers", "terminate", "steered", code=1).err
+    assert tq("workers", "terminate", second.id).out.endswith("terminate\n")
+    assert tq("workers", "quiet", NOBODY, code=6).err
+    client.remove_worker(first.id)
+    client.remove_worker(second.id)
+
+
+def test_stats_top_and_version_tell_of_the_node(tq: Tq, client: Client, queue: str) -> None:
+    client.enqueue("k", queue=queue)
+    assert json.loads(tq("stats", "--json").out)["totals"]["ready"] >= 1
+    assert tq.url in tq("stats").out
+    once = tq("top", "--once").out
+    assert re.search(rf"^{queue} +1", once, re.MULTILINE)
+    assert set(json.loads(tq("top", "--once", "--json").out)) == {"stats", "workers"}
+    assert re.fullmatch(r"tq (\S+)\nnode \1\n", tq("version", "--node").out)
+    assert tq("version", "--json").out.startswith('{"tq":')
+
+
+def test_top_into_a_pipe_prints_snapshots_with_rates(tq: Tq, client: Client, queue: str) -> None:
+    with tq.start("top", "--interval", "0.2s") as top:
+        assert top.stdout is not None
+        for _ in range(2):
+            while "/s in" not in top.stdout.readline():
+                client.enqueue("k", queue=queue)
+        top.send_signal(signal.SIGINT)
+        assert top.wait(RUN_S) == 130
+
+
+def test_events_are_followed_and_can_be_gone_on_with(tq: Tq, client: Client, queue: str) -> None:
+    with tq.start("events", "-q", queue, "--json", "-n", "2") as following:
+        assert following.stdout is not None
+        # Nothing tells that a stream is open but an event: so events until one was seen.
+        made = []
+
+        def enqueued() -> bool:
+            made.append(client.enqueue("k", queue=queue).id)
+            return following.poll() is not None
+
+        eventually(enqueued)
+        lines = [json.loads(line) for line in following.stdout]
+    assert following.returncode == 0
+    assert [line["id"] for line in lines] == [task for task in made if task in {line["id"] for line in lines}]
+    assert {line["state"] for line in lines} == {"ready"}
+    (after,) = tq("events", "-q", queue, "--after", lines[0]["event"], "-n", "1", "--json").out.splitlines()
+    assert json.loads(after) == lines[1]
+    human = tq("events", "-q", queue, "--after", lines[0]["event"], "-n", "1").out
+    assert re.fullmatch(rf"\S+Z  {lines[1]['id']}  ready +{queue}  k\n", human)
+
+
+def test_event_of_an_unknown_past_is_told_as_missed(tq: Tq, client: Client, queue: str) -> None:
+    task = client.enqueue("k", queue=queue)
+    with tq.start("events", "--id", task.id, "--after", "never-1", "--json") as following:
+        assert following.stdout is not None
+        assert following.stdout.readline() == '{"reset":true}\n'
+        client.cancel(task.id)
+        assert json.loads(following.stdout.readline())["state"] == "cancelled"
+        following.send_signal(signal.SIGINT)
+        assert following.wait(RUN_S) == 130
+        assert following.stderr is not None
+        assert following.stderr.read().strip() == ""
+
+
+@pytest.mark.parametrize(
+    "argv", ["list -n 0", "list -n 0 --json", "list -n 0 --ids", "export", "top --interval 0.1"]
+)
+def test_reader_that_goes_away_ends_the_command_quietly(
+    tq: Tq, client: Client, queue: str, argv: str, tmp_path: Path
+) -> None:
+    # More than a pipe holds, so that the command is still writing when the reader is gone.
+    client.enqueue_many([_new(queue, number % 256) for number in range(3000)])
+    ran = tq.shell(f'tq {argv} | head -n 1; echo "${{PIPESTATUS[0]}}"', home=tmp_path)
+    assert (ran.out.splitlines()[-1], ran.err) == ("141", "")
+    client.purge(queue)
+
+
+def test_full_disk_under_the_output_is_told(tq: Tq, client: Client, queue: str, tmp_path: Path) -> None:
+    client.enqueue("k", queue=queue)
+    for argv in (f"list -q {queue}", f"list -q {queue} --json", "stats"):
+        ran = tq.shell(f"tq {argv} > /dev/full", home=tmp_path)
+        assert (ran.code, ran.err) == (1, "tq: cannot write: No space left on device\n")
+    assert tq.shell("tq stats >&-", home=tmp_path).code == 0
+
+
+def test_interrupt_ends_a_command_quietly(tq: Tq, client: Client, queue: str) -> None:
+    task = client.enqueue("k", queue=queue)
+    with tq.start("wait", task.id) as waiting:
+        # It has asked once when the node has seen a request of a client that names itself.
+        eventually(lambda: _connected(waiting.pid))
+        waiting.send_signal(signal.SIGINT)
+        out, err = waiting.communicate(timeout=RUN_S)
+    assert (waiting.returncode, out, err.strip()) == (130, "", "")
+
+
+def _connected(pid: int) -> bool:
+    return any(name.readlink().name.startswith("socket:") for name in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def test_bash_completes_commands_options_values_and_queues(
+    tq: Tq, client: Client, queue: str, tmp_path: Path
+) -> None:
+    client.enqueue("k", queue=queue)
+    script = """
+eval "$(tq completion bash)"
+complete -p tq >/dev/null || exit 9
+ask() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _tq_completion tq; echo "${COMPREPLY[*]}"; }
+ask tq enq
+ask tq enqueue --pri
+ask tq list --state su
+ask tq queue pa
+"""
+    ran = tq.shell(f"{script}ask tq queue pause {queue[:-3]}\n", home=tmp_path)
+    assert ran.code == 0, ran.err
+    assert ran.out.splitlines() == ["enqueue", "--priority", "succeeded", "pause", queue]
+    assert ran.err == ""
+
+
+def test_completion_stays_silent_when_the_node_is_away(tmp_path: Path) -> None:
+    away = Tq("http://127.0.0.1:9")
+    script = """
+eval "$(tq completion bash)"
+COMP_WORDS=(tq queue pause x); COMP_CWORD=3; _tq_completion tq; echo "[${COMPREPLY[*]}]"
+"""
+    ran = away.shell(script, home=tmp_path)
+    assert (ran.out, ran.err) == ("[]\n", "")
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_completion_scripts_name_the_command(tq: Tq, shell: str) -> None:
+    assert "_TQ_COMPLETE" in tq("completion", shell).out
+
+
+def test_url_and_token_come_from_the_users_config_file(shared_node: NodeProcess, tmp_path: Path) -> None:
+    folder = tmp_path / ".config" / "tq"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(f'url = "{shared_node.url}"\n')
+    done = subprocess.run(
+        [*Tq.command, "stats", "--json"],
+        capture_output=True,
+        text=True,
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin"},
+        check=True,
+    )
+    assert json.loads(done.stdout)["version"]
+    (folder / "config.toml").write_text('ulr = "x"\n')
+    done = subprocess.run(
+        [*Tq.command, "stats"],
+        capture_output=True,
+        text=True,
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin"},
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "ulr" in done.stderr
