@@ -103,6 +103,20 @@ def test_cancel_breaks_off_an_async_function(at_work: WorkerBench) -> None:
     assert at_work.ended(task_id).state == "cancelled"
 
 
+def test_cancelled_task_that_waits_in_the_worker_never_begins(at_work: WorkerBench) -> None:
+    at_work.worker("-c", "1", "--prefetch", "1")
+    running = at_work.enqueue("until_released", "r", lease_s=0.6)
+    at_work.mark("r.begun")
+    waiting = at_work.enqueue("until_released", "never", lease_s=0.6)
+    at_work.in_state(waiting, "running")
+    at_work.client.cancel(waiting)
+    assert at_work.ended(waiting).state == "cancelled"
+    at_work.release("r")
+    assert at_work.ended(running).state == "succeeded"
+    assert at_work.ended(at_work.enqueue("add", 1, 1)).state == "succeeded"
+    assert not (at_work.folder / "never.begun").exists()
+
+
 def test_work_that_is_done_in_spite_of_a_cancel_stays_done(at_work: WorkerBench) -> None:
     worker = at_work.worker()
     task_id = at_work.enqueue("until_released", "w", lease_s=0.6)

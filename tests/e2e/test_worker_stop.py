@@ -152,6 +152,29 @@ def test_result_outlives_a_node_that_is_away_while_the_worker_goes(at_own_work: 
     assert at_own_work.task(task_id).state == "succeeded"
 
 
+def test_second_signal_does_not_wait_for_a_node_that_is_away(
+    at_own_work: WorkerBench,
+) -> None:
+    worker = at_own_work.worker("--grace", "1h")
+    at_own_work.enqueue("until_released", "r")
+    at_own_work.mark("r.begun")
+    at_own_work.node.kill()
+    worker.signal(signal.SIGTERM)
+    at_own_work.release("r")
+    eventually(lambda: worker.said("outcomes are kept"))
+    worker.signal(signal.SIGTERM)
+    assert worker.wait(within_s=10) == 0
+    assert worker.said("outcome not reported")
+
+
+def test_worker_goes_although_its_node_stands_still(at_own_work: WorkerBench) -> None:
+    worker = at_own_work.worker()
+    at_own_work.node.signal(signal.SIGSTOP)
+    worker.signal(signal.SIGTERM)
+    assert worker.wait(within_s=25) == 0
+    at_own_work.node.signal(signal.SIGCONT)
+
+
 def test_worker_that_the_node_forgot_registers_again(at_own_work: WorkerBench) -> None:
     worker = at_own_work.worker("-c", "2")
     running = at_own_work.enqueue("until_released", "r", lease_s=0.6)

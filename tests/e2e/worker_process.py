@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parent.parent.parent
+IDLE_STOP_S = 3.0
 APP = "tests.e2e.worker_app"
 
 
@@ -68,6 +69,11 @@ class WorkerProcess:
 
     def end(self) -> None:
         """Whatever state it is in: afterwards it does not run."""
-        if self.process.poll() is None:
+        if self.process.poll() is not None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(IDLE_STOP_S)
+        except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

@@ -21,6 +21,7 @@ _LOOK_EVERY_S = 0.05
 _CLAIMER_S = 2.0
 _COOPERATE_S = 1.0
 _REPORT_S = 5.0
+_LAST_TRY_S = 15.0
 
 
 class Departure:
@@ -112,12 +113,13 @@ class Departure:
         leases_until = max((attempt.gone_at for attempt in self._held.all()), default=now)
         until = max(now + _REPORT_S, min(grace_until, leases_until))
         self._reporter.close(until=until)
-        while self._threads["reporter"].is_alive():
-            if self._hurried():
-                self._reporter.close(until=min(until, self._clock.monotonic() + _COOPERATE_S))
+        hurried = False
+        while self._threads["reporter"].is_alive() and self._clock.monotonic() < until + _LAST_TRY_S:
+            if self._hurried() and not hurried:
+                hurried = True
+                until = min(until, self._clock.monotonic() + _COOPERATE_S)
+                self._reporter.close(until=until)
             self._threads["reporter"].join(_LOOK_EVERY_S)
-            if self._clock.monotonic() > until + _REPORT_S * 3:
-                return
 
     def _hurried(self) -> bool:
         """Whether a signal has come since the one that began it, or a thread is gone."""

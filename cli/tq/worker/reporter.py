@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from tq.clock import Clock
-from tq.errors import ApiError, TqError, from_problem
+from tq.errors import ApiError, TqError, TqUnavailable, from_problem
 from tq.wire import Outcome
 from tq.worker.attempt import Attempt
 from tq.worker.held import Held
@@ -71,6 +71,8 @@ class Reporter:
         self._kept: list[Report] = []
         self._backoff = Backoff(clock)
         self._closing = threading.Event()
+        self._wake = threading.Event()
+        self._not_reached = False
         self._until: float | None = None
         self._taken = 0
 
@@ -88,10 +90,16 @@ class Reporter:
         """Reports ``outcome``, soon. Any thread may call this."""
         self._inbox.put(Report(attempt, _encode(outcome)))
 
+    def node_is_back(self) -> None:
+        """Another thread has reached the node: no need to wait before it is tried again."""
+        if self._not_reached:
+            self._wake.set()
+
     def close(self, *, until: float) -> None:
         """Lets the thread end: when all is reported, at the latest at monotonic ``until``."""
         self._until = until
         self._closing.set()
+        self._wake.set()
         self._inbox.put(None)
 
     def run(self) -> None:
@@ -218,9 +226,10 @@ class Reporter:
             self._room.hold_up(_HELD_UP)
         if self._until is not None:
             wait_s = min(wait_s, max(0.0, self._until - self._clock.monotonic()))
-            self._clock.pause(wait_s)
-        else:
-            self._closing.wait(wait_s)
+        self._not_reached = isinstance(error, TqUnavailable)
+        self._wake.wait(wait_s)
+        self._wake.clear()
+        self._not_reached = False
 
 
 def _batch(kept: Sequence[Report]) -> list[Report]:

@@ -184,6 +184,7 @@ class Worker:
         self._desk.ended(attempt, outcome)
 
     def _claimed(self, tasks: Sequence[ClaimedTask]) -> None:
+        self._reporter.node_is_back()
         self._heart.hurry(min(task.lease_s for task in tasks))
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:

@@ -182,6 +182,21 @@ def test_closing_gives_up_at_its_time_and_says_what_is_lost(caplog: pytest.LogCa
     assert all(record.levelno == logging.ERROR for record in lost)
 
 
+def test_node_that_is_back_is_not_waited_for_any_longer() -> None:
+    with reporting(f"http://127.0.0.1:{free_port()}", within_s=0.0) as at:
+        at.put(1)
+        # After some tries the waits are seconds long.
+        eventually(lambda: at.reporter._backoff.tries >= 6, within_s=30)
+        tries = at.reporter._backoff.tries
+        began = CLOCK.monotonic()
+        for _ in range(5):
+            eventually(lambda: at.reporter._not_reached)
+            at.reporter.node_is_back()
+            eventually(lambda: not at.reporter._wake.is_set())
+        eventually(lambda: at.reporter._backoff.tries >= tries + 5)
+        assert CLOCK.monotonic() - began < 2
+
+
 def test_refused_worker_is_told_and_outcomes_are_kept() -> None:
     not_let_in = Say(status=401, value=problem(401, "unauthorized"))
     with serving(not_let_in, taken(1)) as server, reporting(server.url) as at:
