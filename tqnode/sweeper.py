@@ -15,6 +15,7 @@ from tqnode.errors import Busy
 from tqnode.queue import Queue
 from tqnode.store import Effects, Store, Tx
 from tqnode.sweeps import (
+    NEVER_MS,
     delete_old_idempotency,
     delete_outdated,
     drop_silent_workers,
@@ -22,6 +23,7 @@ from tqnode.sweeps import (
     make_due_ready,
     next_moment_ms,
     remove_kept_too_long,
+    shift_heartbeats,
 )
 from tqnode.task import TaskState
 
@@ -34,8 +36,6 @@ TICK_S = 1.0
 """Longest sleep: what no event announces is looked after this often."""
 STALL_S = 2.0
 """A tick this late means the node stood still, and that heartbeats could not reach it."""
-STEP_MS = 1_000
-"""A wall clock this far from where the monotonic one expects it was stepped."""
 
 Slice = Callable[[Tx, int], int]
 
@@ -75,10 +75,11 @@ class Sweeper:
         self._clock = clock
         self._wake = asyncio.Event()
         self._next_ms = 0
-        self._resumed_at_ms = clock.now_ms()
-        self._seen = (clock.now_ms(), clock.monotonic())
+        # Durations are of the monotonic clock: the wall clock may be set while they last.
+        self._resumed_at = self._seen_at = clock.monotonic()
         self._slices = [Sliced(work) for work in self._kinds_of_work(config)]
         store.listen(self._notice)
+        store.on_step(self._keep_meaning)
 
     def _kinds_of_work(self, config: Config) -> list[Slice]:
         keeper = self._queue.keeper
@@ -90,10 +91,14 @@ class Sweeper:
         silent_ms = round(config.worker_silent_s * 1000)
         idempotency_ms = round(config.idempotency_s * 1000)
         work: list[Slice] = [
-            lambda tx, limit: keeper.reclaim(tx, limit, resumed_at_ms=self._resumed_at_ms),
+            lambda tx, limit: keeper.reclaim(tx, limit, reachable_ms=self._reachable_ms()),
             make_due_ready,
             partial(delete_outdated, movement=self._queue.movement),
-            partial(drop_silent_workers, silent_ms=silent_ms),
+            lambda tx, limit: (
+                drop_silent_workers(tx, limit, silent_ms=silent_ms)
+                if self._reachable_ms() >= silent_ms
+                else 0
+            ),
             partial(delete_old_idempotency, age_ms=idempotency_ms),
         ]
         for state, age_s in kept_s.items():
@@ -113,12 +118,18 @@ class Sweeper:
             await self._sleep()
 
     async def sweep(self) -> None:
-        """Does all that is due now, slice by slice, and notes when to look again."""
-        await self._mind_the_clock()
-        for sliced in self._slices:
-            while await self._one_slice(sliced):
-                pass
-        self._next_ms = await self._store.read(next_moment_ms)
+        """Does all that is due now, round by round, and notes when to look again."""
+        began_ms = self._clock.now_ms()
+        more = True
+        while more:
+            self._mind_the_clock()
+            more = False
+            # All kinds take turns: a million rows to delete must not keep a due task waiting.
+            for sliced in self._slices:
+                more = await self._one_slice(sliced) or more
+        # What is put off while the answer is on its way wakes the sweeper, whenever it is due.
+        self._next_ms = NEVER_MS
+        self._next_ms = await self._store.read(partial(next_moment_ms, began_ms=began_ms))
 
     async def _one_slice(self, sliced: Sliced) -> bool:
         """Whether there may be more of it."""
@@ -136,22 +147,28 @@ class Sweeper:
         sliced.adapt(took_s)
         return done >= limit
 
-    async def _mind_the_clock(self) -> None:
-        """Gives leases their time back when the node stood still, and shifts them when the clock stepped."""
-        wall_ms, monotonic = self._clock.now_ms(), self._clock.monotonic()
-        seen_ms, seen_monotonic = self._seen
-        self._seen = (wall_ms, monotonic)
-        passed_s = monotonic - seen_monotonic
-        stepped_ms = wall_ms - seen_ms - round(passed_s * 1000)
-        if abs(stepped_ms) >= STEP_MS:
-            logger.warning("the wall clock stepped by %d ms: leases move with it", stepped_ms)
-            self._resumed_at_ms += stepped_ms
-            await self._store.write(
-                lambda tx: self._queue.keeper.shift(tx, by_ms=stepped_ms), background=True
-            )
+    def _mind_the_clock(self) -> None:
+        """Gives leases their time again when the node stood still."""
+        now = self._clock.monotonic()
+        passed_s = now - self._seen_at
+        self._seen_at = now
         if passed_s > TICK_S + STALL_S:
             logger.warning("the node stood still for %.1f s: leases get their time again", passed_s)
-            self._resumed_at_ms = wall_ms
+            self._resumed_at = now
+
+    def _reachable_ms(self) -> int:
+        """For how long heartbeats have been able to reach the node without a break."""
+        now = self._clock.monotonic()
+        if now - self._seen_at > TICK_S + STALL_S:
+            # It stood still since the last look: heartbeats that wait go first.
+            return 0
+        return round(1000 * (now - self._resumed_at))
+
+    def _keep_meaning(self, tx: Tx, stepped_ms: int) -> None:
+        """Moves what is measured from a moment along with the wall clock."""
+        logger.warning("the wall clock stepped by %d ms: leases move with it", stepped_ms)
+        self._queue.keeper.shift(tx, by_ms=stepped_ms)
+        shift_heartbeats(tx, by_ms=stepped_ms)
 
     def _notice(self, effects: Effects) -> None:
         if effects.due_ms and min(effects.due_ms) < self._next_ms:

@@ -11,6 +11,7 @@ _MAKE_READY = statement("make_ready")
 _FIND_OUTDATED = statement("find_outdated")
 _FIND_KEPT_TOO_LONG = statement("find_kept_too_long")
 _DELETE_SILENT = statement("delete_silent_workers")
+_SHIFT_HEARTBEATS = statement("shift_heartbeats")
 _DELETE_OLD_IDEMPOTENCY = statement("delete_old_idempotency")
 _PAGES = statement("page_counts")
 _NEXT = tuple(map(statement, ("next_due", "next_lease_end", "next_expiry")))
@@ -65,6 +66,11 @@ def drop_silent_workers(tx: Tx, limit: int, *, silent_ms: int) -> int:
     return tx.run(_DELETE_SILENT, {"before_ms": tx.now_ms - silent_ms, "limit": limit})
 
 
+def shift_heartbeats(tx: Tx, *, by_ms: int) -> None:
+    """Moves every worker's last sign of life by what the wall clock stepped."""
+    tx.run(_SHIFT_HEARTBEATS, {"by_ms": by_ms})
+
+
 def delete_old_idempotency(tx: Tx, limit: int, *, age_ms: int) -> int:
     """Idempotency keys older than they are promised to be known."""
     return tx.run(_DELETE_OLD_IDEMPOTENCY, {"before_ms": tx.now_ms - age_ms, "limit": limit})
@@ -80,7 +86,12 @@ def give_back_pages(tx: Tx, limit: int) -> int:
     return pages
 
 
-def next_moment_ms(reader: Reader) -> int:
-    """When the next sweep has something to do, in wall time."""
-    moments = [reader.one(sql) for sql in _NEXT]
+def next_moment_ms(reader: Reader, *, began_ms: int) -> int:
+    """When the next sweep has something to do, in wall time.
+
+    Args:
+        began_ms: when the last one began. A lease that had ended by then and is still there was spared:
+            it is looked at again with every tick, not at once.
+    """
+    moments = [reader.one(sql, {"began_ms": began_ms}) for sql in _NEXT]
     return min((row[0] for row in moments if row and row[0] is not None), default=NEVER_MS)

@@ -91,18 +91,18 @@ class Keeper:
                 answers.append(LeaseStatus(held.id, status, lease.lease_expires_at_ms))
         return answers
 
-    def reclaim(self, tx: Tx, limit: int, *, resumed_at_ms: int) -> int:
+    def reclaim(self, tx: Tx, limit: int, *, reachable_ms: int) -> int:
         """Takes tasks from workers whose lease ran out.
 
         Args:
             limit: how many at most.
-            resumed_at_ms: since when heartbeats can reach the node; every lease has had its full time
-                after that.
+            reachable_ms: for how long heartbeats have been able to reach the node; a lease longer than
+                that is spared, for its worker had no chance yet.
 
         Returns:
             How many were taken.
         """
-        rows = tx.all(_FIND_EXPIRED, {"now_ms": tx.now_ms, "resumed_at_ms": resumed_at_ms, "limit": limit})
+        rows = tx.all(_FIND_EXPIRED, {"now_ms": tx.now_ms, "reachable_ms": reachable_ms, "limit": limit})
         for row in rows:
             held = Held(
                 seq=row[0],

@@ -174,7 +174,7 @@ WHERE seq = :seq
 SELECT seq, id, queue, kind, priority, run_at_ms, attempt, max_attempts, crashes, worker,
     cancel_requested_at_ms
 FROM task
-WHERE state = 'running' AND lease_expires_at_ms <= :now_ms AND lease_ms <= :now_ms - :resumed_at_ms
+WHERE state = 'running' AND lease_expires_at_ms <= :now_ms AND lease_ms <= :reachable_ms
 ORDER BY lease_expires_at_ms LIMIT :limit
 
 -- name: shift_leases
@@ -201,7 +201,7 @@ ORDER BY finished_at_ms LIMIT :limit
 SELECT min(run_at_ms) FROM task WHERE state = 'scheduled'
 
 -- name: next_lease_end
-SELECT min(lease_expires_at_ms) FROM task WHERE state = 'running'
+SELECT min(lease_expires_at_ms) FROM task WHERE state = 'running' AND lease_expires_at_ms > :began_ms
 
 -- name: next_expiry
 SELECT min(expires_at_ms) FROM task

@@ -26,5 +26,8 @@ DELETE FROM worker WHERE id = :id
 -- name: delete_silent_workers
 DELETE FROM worker WHERE id IN (SELECT id FROM worker WHERE heartbeat_at_ms < :before_ms LIMIT :limit)
 
+-- name: shift_heartbeats
+UPDATE worker SET heartbeat_at_ms = heartbeat_at_ms + :by_ms
+
 -- name: count_workers
 SELECT state, count(*) FROM worker GROUP BY state

@@ -48,6 +48,7 @@ class Store:
         on_fatal: Callable[[BaseException], None],
     ) -> None:
         self._listeners: list[Callable[[Effects], None]] = []
+        self._on_steps: list[Callable[[Tx, int], None]] = []
         connection = open_writer(path)
         migrate(connection)
         self._writer = Writer(
@@ -57,6 +58,7 @@ class Store:
             backlog_max=backlog_max,
             group_max=GROUP_MAX,
             on_commit=self._publish,
+            on_step=self._stepped,
             on_fatal=on_fatal,
         )
         self._readers = Readers(path, threads=READER_THREADS)
@@ -69,6 +71,13 @@ class Store:
     def listen(self, listener: Callable[[Effects], None]) -> None:
         """Has ``listener`` called on the event loop after each committed group."""
         self._listeners.append(listener)
+
+    def on_step(self, hook: Callable[[Tx, int], None]) -> None:
+        """Has ``hook`` run by the writer, before anything else, with by how many ms the wall clock stepped.
+
+        It may run again should its transaction be undone, and must keep to what its ``Tx`` undoes.
+        """
+        self._on_steps.append(hook)
 
     async def write(self, operation: Operation[T], *, background: bool = False) -> T:
         """Runs ``operation`` in the next group; returns once it is on disk.
@@ -96,6 +105,10 @@ class Store:
         # The last to close checkpoints and removes the write-ahead log, which no reader may.
         await self._readers.close()
         await self._writer.close()
+
+    def _stepped(self, tx: Tx, by_ms: int) -> None:
+        for hook in self._on_steps:
+            hook(tx, by_ms)
 
     def _publish(self, effects: Effects) -> None:
         for listener in self._listeners:

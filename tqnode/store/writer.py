@@ -30,6 +30,8 @@ _SAVEPOINT = statement("savepoint")
 _RELEASE = statement("release")
 _ROLLBACK_SAVEPOINT = statement("rollback_savepoint")
 _TIME_OF_ID = 80
+STEP_MS = 1_000
+"""A wall clock this far from where the monotonic one expects it was stepped."""
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,16 @@ class _Tainted(Exception):
     """An operation failed after it had written: the group must run again, each one on its own."""
 
 
+def _moment(clock: Clock) -> tuple[int, float]:
+    """Wall and monotonic time of one moment."""
+    while True:
+        before = clock.monotonic()
+        now_ms, after = clock.now_ms(), clock.monotonic()
+        # If the process was stopped between the two, they would look like a stepped clock.
+        if after - before < STEP_MS / 10_000:
+            return now_ms, after
+
+
 class Writer:
     """Group commit.
 
@@ -60,6 +72,8 @@ class Writer:
         backlog_max: requests that may wait; one more is :class:`Overloaded`.
         group_max: operations in one transaction.
         on_commit: called on the event loop after a group's answers, with its effects.
+        on_step: run in a group's transaction before its operations when the wall clock was stepped since
+            the last one, with by how many ms: no operation sees old and new times side by side.
         on_fatal: called from the writer's thread when the disk failed: the process must end.
     """
 
@@ -72,6 +86,7 @@ class Writer:
         backlog_max: int,
         group_max: int,
         on_commit: Callable[[Effects], None],
+        on_step: Callable[[Tx, int], None],
         on_fatal: Callable[[BaseException], None],
     ) -> None:
         self._connection = connection
@@ -80,11 +95,13 @@ class Writer:
         self._backlog_max = backlog_max
         self._group_max = group_max
         self._on_commit = on_commit
+        self._on_step = on_step
         self._on_fatal = on_fatal
         self._requests: deque[_Pending] = deque()
         self._background: deque[_Pending] = deque()
         self._arrived = threading.Condition()
         self._asleep = False
+        self._seen = _moment(clock)
         self._refusing = False
         self._closing = False
         self._loop = asyncio.get_running_loop()
@@ -192,9 +209,11 @@ class Writer:
         execute = self._connection.execute
         changes = self._connection.total_changes()
         execute(_BEGIN)
-        tx = Tx(
-            self._connection, now_ms=self._clock.now_ms(), next_seq=self._next_seq, last_id_ms=self._id_ms
-        )
+        now_ms, monotonic = seen = _moment(self._clock)
+        tx = Tx(self._connection, now_ms=now_ms, next_seq=self._next_seq, last_id_ms=self._id_ms)
+        stepped_ms = now_ms - self._seen[0] - round(1000 * (monotonic - self._seen[1]))
+        if abs(stepped_ms) >= STEP_MS:
+            self._on_step(tx, stepped_ms)
         for pending in group:
             self._operate(tx, pending, isolated=isolated)
         tx.flush_tallies()
@@ -206,6 +225,7 @@ class Writer:
             self._metrics.group_size.observe(len(group))
         self._next_seq = tx.next_seq
         self._id_ms = tx.id_ms
+        self._seen = seen
         return tx.effects
 
     def _operate(self, tx: Tx, pending: _Pending, *, isolated: bool) -> None:

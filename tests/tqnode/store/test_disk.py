@@ -70,23 +70,6 @@ async def test_space_that_runs_out_in_the_commit_is_a_full_disk_too(tmp_path: Pa
             assert not await core.drift()
 
 
-async def test_a_sweep_waits_while_the_disk_is_full_and_goes_on_afterwards(core: Core) -> None:
-    task_id = await core.enqueue(run_at_ms=core.clock.now_ms() + 100)
-    async with HeldWriter(core.store):
-        pass
-    sweeping = asyncio.create_task(core.sweeper.run())
-    await eventually_async(lambda: core.clock.sleepers)
-    core.clock.advance(1)
-    await eventually_async(lambda: is_ready(core, task_id))
-    sweeping.cancel()
-    await asyncio.wait([sweeping])
-    assert sweeping.cancelled()
-
-
-async def is_ready(core: Core, task_id: str) -> bool:
-    return await core.state(task_id) is TaskState.READY
-
-
 async def test_every_commit_is_synced_before_it_is_answered(tmp_path: Path) -> None:
     with failing_disk() as disk:
         async with open_core(tmp_path / "tq.db") as core:
