@@ -7,6 +7,7 @@ is in :meth:`Api.__call__` and nowhere else.
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,6 +34,10 @@ REQUEST_ID_BITS = 64
 # After a refused body: how long and how much of it is still read, so that the refusal reaches the client.
 LINGER_S = 2.0
 LINGER_BYTES_MAX = 64 * 1024 * 1024
+
+ANSWER_WHOLE = "tqnode.answer_whole"
+"""An extension of the server's: an answer in one piece, where ``send()`` needs two."""
+_NONE: dict[str, Any] = {}
 
 logger = logging.getLogger(__name__)
 
@@ -126,8 +131,12 @@ class Api:
         status, body, headers = reply
         if status != 204:
             headers = [*headers, (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+        if method == "HEAD":
+            body = b""
+        answer_whole = scope.get("extensions", _NONE).get(ANSWER_WHOLE)
+        if answer_whole is None or not answer_whole(status, headers, body):
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
         counts.add(method, status, self._monotonic() - began)
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -168,3 +168,25 @@ async def test_many_clients_that_vanish_leave_nothing_behind(served: Served) -> 
         await asyncio.gather(*(exchange(served, request, hang_up=True) for _ in range(30)))
     await eventually_async(lambda: len(served.queue.waiting) == 0)
     await still_well(served)
+
+
+async def test_a_client_that_reads_late_gets_every_answer_whole(served: Served) -> None:
+    """More answers than the sockets' buffers hold wait for the client, and none is torn."""
+    whole = (await served.http.get("/openapi.json")).content
+    one = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n"
+    last = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port, limit=1024)
+    writer.write(one * 199 + last)
+    await writer.drain()
+    for _ in range(50):
+        assert (await served.http.get("/livez")).status_code == 200
+    answer = await asyncio.wait_for(reader.read(), 60)
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == answer.count(whole) == 200
+    writer.close()
+
+
+async def test_an_old_client_gets_its_answer_and_the_end(served: Served) -> None:
+    answer = await exchange(served, b"GET /livez HTTP/1.0\r\nhost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"connection: close\r\n" in answer
+    assert answer.endswith(b'{"ok":true}')
