@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "tqnode", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("long", settings.get_profile("tqnode"), max_examples=1_000, stateful_step_count=100)
 settings.load_profile("tqnode")
 
 
