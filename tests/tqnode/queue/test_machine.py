@@ -17,6 +17,7 @@ from tests.tqnode.nodes import ask, ids_of, open_core, settle, spec
 from tests.tqnode.queue.model import BACKOFF_MS, LEASE_MS, RUNNING, Model, ModelTask
 from tqnode import ids
 from tqnode.errors import LeaseLost, NotFound, UniqueConflict, WrongState
+from tqnode.store import TaskEvent
 from tqnode.task import TRANSITIONS, WAITING, Complete, Fail, Finish, Finished, Snooze, TaskState
 
 T = TypeVar("T")
@@ -49,7 +50,8 @@ class Machine(RuleBasedStateMachine):
         self.core = self.run(self.opened.__aenter__())
         self.model = Model(self.core.clock)
         self.order = 0
-        self.follower = self.core.queue.hub.subscribe(None)
+        self.events: list[TaskEvent] = []
+        self.core.store.listen(lambda effects: self.events.extend(effects.events))
         self.states: dict[str, TaskState | None] = {}
         # Since a start, leases are spared for their own length.
         self.run(self.core.sweep_after(LEASE_MS / 1000 + 1))
@@ -98,7 +100,7 @@ class Machine(RuleBasedStateMachine):
         delay_ms=delays_ms,
     )
     def enqueue_keyed(self, queue: str, key: str, mode: str, key_states: str, delay_ms: int) -> None:
-        fields = {
+        fields: dict[str, Any] = {
             "queue": queue,
             "priority": 1,
             "run_at_ms": self.model.now_ms + delay_ms if delay_ms else None,
@@ -106,7 +108,7 @@ class Machine(RuleBasedStateMachine):
             "expires_at_ms": None,
         }
         holder = self.model.holder(key)
-        unique = {"unique_key": key, "unique_mode": mode, "unique_states": key_states}
+        unique: dict[str, Any] = {"unique_key": key, "unique_mode": mode, "unique_states": key_states}
         if holder is None:
             self.enqueue_one(**fields, **unique)
         elif mode == "reject":
@@ -226,7 +228,7 @@ class Machine(RuleBasedStateMachine):
             assert isinstance(answer, LeaseLost)
 
     def finish_of(self, outcome: str, task_id: str, token: str) -> tuple[Finish, str]:
-        where = {"id": task_id, "token": token}
+        where: dict[str, Any] = {"id": task_id, "token": token}
         match outcome:
             case "complete":
                 return Complete(**where, result=b"1"), "complete"
@@ -324,10 +326,8 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def events_tell_of_transitions_that_are_allowed(self) -> None:
         self.run(settle(3))
-        if not self.follower._arrived.is_set():
-            return
-        for numbered in self.run(self.follower.next()):
-            event, task_id = numbered.event, ids.text(numbered.event.id)
+        for event in self.events:
+            task_id = ids.text(event.id)
             before = self.states.get(task_id)
             if before is None:
                 assert task_id not in self.states, "nothing happens to a deleted task"
@@ -337,6 +337,7 @@ class Machine(RuleBasedStateMachine):
             else:
                 assert event.state in TRANSITIONS[before]
             self.states[task_id] = event.state
+        self.events.clear()
         told = {task_id: state for task_id, state in self.states.items() if state is not None}
         assert told == {task.id: task.state for task in self.model.tasks.values()}
 
