@@ -26,6 +26,7 @@ from tqnode.api.routes import ROUTES
 from tqnode.api.waiting import ClientGone, Waiting
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
+from tqnode.connection import ANSWER_WHOLE
 from tqnode.errors import BodyTooLarge, Busy, MethodNotAllowed, RequestTimeout, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.queue import Queue
@@ -35,8 +36,6 @@ REQUEST_ID_BITS = 64
 LINGER_S = 2.0
 LINGER_BYTES_MAX = 64 * 1024 * 1024
 
-ANSWER_WHOLE = "tqnode.answer_whole"
-"""An extension of the server's: an answer in one piece, where ``send()`` needs two."""
 _NONE: dict[str, Any] = {}
 
 logger = logging.getLogger(__name__)
