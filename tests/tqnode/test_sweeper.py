@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,8 +74,8 @@ async def test_a_task_put_off_while_the_sweeper_reads_when_to_look_again_is_not_
     made: list[asyncio.Task[str]] = []
     read = core.store.read
 
-    async def late(operation: object) -> object:
-        answer = await read(operation)  # type: ignore[arg-type]  # handed on as it is
+    async def late(operation: Any) -> Any:
+        answer: Any = await read(operation)
         # Committed after the snapshot that was read, and before the sweeper has the answer.
         made.append(asyncio.create_task(core.enqueue(run_at_ms=core.clock.now_ms() + 50)))
         await made[0]

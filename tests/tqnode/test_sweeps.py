@@ -1,5 +1,6 @@
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,7 +130,8 @@ async def test_a_final_task_is_kept_as_long_as_its_state_says_and_then_leaves_no
 async def test_a_state_that_is_kept_for_ever_is_never_deleted_while_the_others_are(
     tmp_path: Path, state: TaskState, setting: str
 ) -> None:
-    async with open_core(tmp_path / "tq.db", **{setting: -1}) as core:
+    forever: dict[str, Any] = {setting: -1}
+    async with open_core(tmp_path / "tq.db", **forever) as core:
         kept = {
             made: await final_task(core, made)
             for made in (TaskState.SUCCEEDED, TaskState.CANCELLED, TaskState.DEAD)
