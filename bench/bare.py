@@ -4,15 +4,17 @@ The statements, the schema, the pragmas and the grouping are the server's own. W
 makes it a server: threads, ids and tokens as text, results as objects, events, tallies' bookkeeping.
 """
 
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from tqnode import ids
-from tqnode.sql import statement
+from tqnode.sql import statement, statement_of_rows
 from tqnode.store.connection import open_writer
 from tqnode.store.migrations import migrate
+from tqnode.store.tx import ROWS_MAX
 
 QUEUE: Final = "default"
 KIND: Final = "bench"
@@ -28,8 +30,6 @@ _COMMIT = statement("commit")
 _READ_DEPTH = statement("read_depth")
 _FIND_QUEUE = statement("find_queue")
 _ADD_QUEUE = statement("add_queue")
-_INSERT_TASK = statement("insert_task")
-_INSERT_BODY = statement("insert_body")
 _FIND_WORKER_STATE = statement("find_worker_state")
 _FIND_CLAIMABLE = statement("find_claimable")
 _CLAIM_ONE = statement("claim_task")
@@ -62,16 +62,21 @@ class BareQueue:
 
     def enqueue(self, operations: int, size: int) -> None:
         """``operations`` enqueues of ``size`` tasks each, in one transaction."""
-        execute, many = self._connection.execute, self._connection.executemany
+        execute = self._connection.execute
         execute(_BEGIN)
-        for _ in range(operations):
-            execute(_READ_DEPTH, _BY_QUEUE).fetchall()
-            execute(_FIND_QUEUE, _BY_QUEUE).fetchall()
-            first = self._seq + 1
-            self._seq += size
-            numbers = range(first, first + size)
-            many(_INSERT_TASK, [self._row(seq) for seq in numbers])
-            many(_INSERT_BODY, [(seq, PAYLOAD, None, None, None) for seq in numbers])
+        execute(_FIND_QUEUE, _BY_QUEUE).fetchall()
+        execute(_READ_DEPTH, _BY_QUEUE).fetchall()
+        left = operations * size
+        while left:
+            # As many rows in a statement as the core puts there.
+            count = min(ROWS_MAX, 1 << left.bit_length() - 1)
+            numbers = range(self._seq + 1, self._seq + 1 + count)
+            tasks = tuple(chain.from_iterable(self._row(seq) for seq in numbers))
+            execute(statement_of_rows("insert_task", count), tasks)
+            bodies = tuple(chain.from_iterable((seq, PAYLOAD, None, None, None) for seq in numbers))
+            execute(statement_of_rows("insert_body", count), bodies)
+            self._seq += count
+            left -= count
         self._tally("ready", operations * size)
         execute(_COMMIT)
 

@@ -14,9 +14,9 @@ from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
 from tqnode.task import WAITING, Enqueued, Idempotency, TaskSpec, TaskState
 
-_INSERT_TASK = statement("insert_task")
-_INSERT_BODY = statement("insert_body")
-_INSERT_TAG = statement("insert_tag")
+_INSERT_TASK = "insert_task"
+_INSERT_BODY = "insert_body"
+_INSERT_TAG = "insert_tag"
 _FIND_KEY_HOLDER = statement("find_key_holder")
 _DROP_KEY = statement("drop_key")
 _REPLACE_TASK = statement("replace_task")
@@ -96,30 +96,33 @@ class Enqueuer:
         self._admit(tx, specs)
         nonces = self._rng.bits(ids.NONCE_BITS * len(specs))
         answers: list[Enqueued] = []
-        tasks: list[Row] = []
-        bodies: list[Row] = []
+        entered: dict[tuple[str, TaskState], int] = {}
         for spec in specs:
             if spec.unique_key is not None:
                 # What comes before in the same request may hold the key.
-                self._insert(tx, tasks, bodies)
                 survivor = self._settle_key(tx, spec)
                 if survivor is not None:
                     answers.append(survivor)
                     continue
             nonce = nonces & (1 << ids.NONCE_BITS) - 1
             nonces >>= ids.NONCE_BITS
-            answers.append(self._prepare(tx, spec, nonce, tasks, bodies))
-        self._insert(tx, tasks, bodies)
+            made = self._prepare(tx, spec, nonce)
+            answers.append(made)
+            where = spec.queue, made.state
+            entered[where] = entered.get(where, 0) + 1
+        for (queue, state), tasks in entered.items():
+            tx.moved(queue, None, state, tasks)
         return answers
 
     def _enqueue_one(self, tx: Tx, spec: TaskSpec) -> Enqueued:
         return self.enqueue(tx, [spec])[0]
 
-    def _prepare(self, tx: Tx, spec: TaskSpec, nonce: int, tasks: list[Row], bodies: list[Row]) -> Enqueued:
+    def _prepare(self, tx: Tx, spec: TaskSpec, nonce: int) -> Enqueued:
         seq = tx.take_seq()
         packed = ids.pack(at_ms=tx.id_ms, seq=seq, nonce=nonce)
         state, run_at_ms = entry(tx, spec)
-        tasks.append(
+        tx.insert(
+            _INSERT_TASK,
             (
                 seq,
                 packed,
@@ -135,46 +138,38 @@ class Enqueuer:
                 spec.expires_at_ms,
                 spec.unique_key,
                 spec.unique_states if spec.unique_key is not None else None,
-            )
+            ),
         )
         tags = msgspec.json.encode(spec.tags).decode() if spec.tags else None
-        bodies.append((seq, spec.payload, spec.meta, tags, spec.retry))
-        if spec.tags:
-            tx.many(_INSERT_TAG, [(tag, seq) for tag in spec.tags])
+        tx.insert(_INSERT_BODY, (seq, spec.payload, spec.meta, tags, spec.retry))
+        for tag in spec.tags:
+            tx.insert(_INSERT_TAG, (tag, seq))
         announce(tx, packed, spec, state, run_at_ms)
-        tx.moved(spec.queue, None, state)
         return Enqueued(ids.text(packed), state, False, run_at_ms)
-
-    def _insert(self, tx: Tx, tasks: list[Row], bodies: list[Row]) -> None:
-        if tasks:
-            tx.many(_INSERT_TASK, tasks)
-            tx.many(_INSERT_BODY, bodies)
-            tasks.clear()
-            bodies.clear()
 
     def _admit(self, tx: Tx, specs: Sequence[TaskSpec]) -> None:
         """Makes the queues that are new; refuses what would go beyond the limits."""
         more: dict[str, int] = {}
         for spec in specs:
             more[spec.queue] = more.get(spec.queue, 0) + 1
+        limit = self._config.queue_depth_max
+        new = []
         for queue, count in more.items():
-            (depth,) = tx.one(_READ_DEPTH, {"queue": queue}) or (0,)
-            if depth + count + len(tx.effects.moves) > self._config.queue_depth_max:
-                # Close to the limit, what this very group did counts too.
-                depth += tx.waiting_change(queue)
-            if depth + count > self._config.queue_depth_max:
+            depth = tx.depths.get(queue)
+            if depth is None:
+                if tx.one(_FIND_QUEUE, {"queue": queue}) is None:
+                    new.append(queue)
+                (tallied,) = tx.one(_READ_DEPTH, {"queue": queue}) or (0,)
+                depth = tx.know_depth(queue, tallied)
+            if depth + count > limit:
                 raise QueueFull(
-                    f"queue {queue} holds {depth} waiting tasks; its limit is {self._config.queue_depth_max}",
-                    retry_after_s=5.0,
+                    f"queue {queue} holds {depth} waiting tasks; its limit is {limit}", retry_after_s=5.0
                 )
-        for queue in more:
-            if tx.one(_FIND_QUEUE, {"queue": queue}) is None:
-                (queues,) = tx.one(_COUNT_QUEUES) or (0,)
-                if queues >= self._config.queues_max:
-                    raise QueueFull(
-                        f"there are {queues} queues already, the most allowed", retry_after_s=60.0
-                    )
-                tx.run(_ADD_QUEUE, {"queue": queue, "now_ms": tx.now_ms})
+        for queue in new:
+            (queues,) = tx.one(_COUNT_QUEUES) or (0,)
+            if queues >= self._config.queues_max:
+                raise QueueFull(f"there are {queues} queues already, the most allowed", retry_after_s=60.0)
+            tx.run(_ADD_QUEUE, {"queue": queue, "now_ms": tx.now_ms})
 
     def _settle_key(self, tx: Tx, spec: TaskSpec) -> Enqueued | None:
         """Decides who holds a unique key from now on.

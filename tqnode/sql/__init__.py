@@ -31,6 +31,17 @@ def statement(name: str) -> str:
     return _statements()[name]
 
 
+@cache
+def statement_of_rows(name: str, count: int) -> str:
+    """The INSERT under that name, which ends with one row of parameters, for ``count`` rows.
+
+    Raises:
+        KeyError: no file has it.
+    """
+    head, values, row = statement(name).rpartition("VALUES ")
+    return head + values + ", ".join([row] * count)
+
+
 def migrations() -> list[tuple[int, str]]:
     """The migrations in order: (number, script)."""
     folder = resources.files(__name__) / "migrations"

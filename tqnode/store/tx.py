@@ -1,13 +1,14 @@
 """One operation's view of the transaction it runs in."""
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import Any, TypeVar
 
 import apsw
 import msgspec
 
 from tqnode.errors import TqnodeError
-from tqnode.sql import statement
+from tqnode.sql import statement, statement_of_rows
 from tqnode.task import WAITING, TaskState
 
 Params = Mapping[str, Any]
@@ -20,6 +21,9 @@ _ROLLBACK_SAVEPOINT = statement("rollback_part")
 _RELEASE = statement("release_part")
 _CHANGE_TALLY = statement("change_tally")
 _START_TALLY = statement("start_tally")
+
+ROWS_MAX = 32
+"""Rows in one INSERT. More save nothing; each number of rows has its own compiled statement."""
 
 
 class TaskEvent(msgspec.Struct, frozen=True):
@@ -37,9 +41,11 @@ class TaskEvent(msgspec.Struct, frozen=True):
 class Effects:
     """What a group of operations did that others wait for; published once it is answered."""
 
-    __slots__ = ("due_ms", "events", "moves", "ready", "resumed", "steered")
+    __slots__ = ("due_ms", "events", "inserts", "moves", "ready", "resumed", "steered")
 
     def __init__(self) -> None:
+        self.inserts: list[tuple[str, Row]] = []
+        """(statement's name, its parameters) of the rows that are not written yet."""
         self.moves: list[tuple[str, TaskState | None, TaskState | None, int]] = []
         self.events: list[TaskEvent] = []
         self.ready: list[tuple[str, str | None, int]] = []
@@ -52,7 +58,7 @@ class Effects:
         """Times something was put off to."""
 
     def _lists(self) -> tuple[list[Any], ...]:
-        return self.moves, self.events, self.ready, self.resumed, self.steered, self.due_ms
+        return self.inserts, self.moves, self.events, self.ready, self.resumed, self.steered, self.due_ms
 
     def mark(self) -> tuple[int, ...]:
         """Where the effects stand now, for :meth:`cut`."""
@@ -74,7 +80,7 @@ class Tx:
         last_id_ms: the newest id's time, which the next ids don't go below.
     """
 
-    __slots__ = ("_connection", "effects", "id_ms", "next_seq", "now_ms")
+    __slots__ = ("_connection", "depths", "effects", "id_ms", "next_seq", "now_ms")
 
     def __init__(self, connection: apsw.Connection, *, now_ms: int, next_seq: int, last_id_ms: int) -> None:
         self._connection = connection
@@ -82,41 +88,86 @@ class Tx:
         self.next_seq = next_seq
         self.id_ms = max(now_ms, last_id_ms)
         self.effects = Effects()
+        self.depths: dict[str, int] = {}
+        """How many tasks wait now in the queues that this group was found to have to do with."""
 
     def all(self, sql: str, params: Params | None = None) -> list[Row]:
         """Every row of a statement."""
+        if self.effects.inserts:
+            self.flush()
         return self._connection.execute(sql, params).fetchall()
 
     def one(self, sql: str, params: Params | None = None) -> Row | None:
         """The only row of a statement, None without one."""
-        rows = self._connection.execute(sql, params).fetchall()
+        rows = self.all(sql, params)
         return rows[0] if rows else None
 
     def run(self, sql: str, params: Params | None = None) -> int:
         """Runs a statement; how many rows it changed."""
+        if self.effects.inserts:
+            self.flush()
         self._connection.execute(sql, params)
         return self._connection.changes()
 
     def many(self, sql: str, rows: Iterable[Row]) -> None:
         """Runs a statement once for each row of positional parameters."""
+        if self.effects.inserts:
+            self.flush()
         self._connection.executemany(sql, rows)
+
+    def insert(self, name: str, row: Row) -> None:
+        """Adds a row, at the latest before the next statement runs.
+
+        Many rows in one statement cost half of what as many statements do; and each end of a statement is
+        a turn in the queue for the interpreter, which a busy event loop makes a long one.
+
+        Args:
+            name: an INSERT in ``tqnode.sql`` that ends with one row of positional parameters.
+            row: the parameters.
+        """
+        self.effects.inserts.append((name, row))
+
+    def flush(self) -> None:
+        """Writes the rows that :meth:`insert` noted."""
+        by_name: dict[str, list[Row]] = {}
+        for name, row in self.effects.inserts:
+            by_name.setdefault(name, []).append(row)
+        for name, rows in by_name.items():
+            start = 0
+            while left := len(rows) - start:
+                count = min(ROWS_MAX, 1 << left.bit_length() - 1)
+                params = tuple(chain.from_iterable(rows[start : start + count]))
+                self._connection.execute(statement_of_rows(name, count), params)
+                start += count
+        # Not before they are written: an error must not make them vanish from under their operations.
+        self.effects.inserts.clear()
 
     def atomically(self, operation: Callable[[], T]) -> T:
         """Runs a part of an operation that, should it raise, leaves nothing behind."""
+        self.flush()
         mark = self.effects.mark()
         self._connection.execute(_SAVEPOINT)
         try:
-            return operation()
+            result = operation()
+            self.flush()
         except TqnodeError:
             self._connection.execute(_ROLLBACK_SAVEPOINT)
-            self.effects.cut(mark)
+            self.undo(mark)
             raise
+        else:
+            return result
         finally:
             if self._connection.in_transaction:
                 self._connection.execute(_RELEASE)
 
+    def undo(self, mark: tuple[int, ...]) -> None:
+        """Forgets what an operation noted whose statements were undone."""
+        self.effects.cut(mark)
+        self.depths.clear()
+
     def give_back_pages(self, pages: int) -> None:
         """Shortens the file by up to ``pages`` free pages."""
+        self.flush()
         self._connection.pragma("incremental_vacuum", pages)
 
     def take_seq(self) -> int:
@@ -128,17 +179,22 @@ class Tx:
     def moved(self, queue: str, before: TaskState | None, after: TaskState | None, tasks: int = 1) -> None:
         """Notes for the tallies that ``tasks`` left ``before`` for ``after``; None is not existing."""
         self.effects.moves.append((queue, before, after, tasks))
+        if queue in self.depths:
+            self.depths[queue] += tasks * ((after in WAITING) - (before in WAITING))
 
-    def waiting_change(self, queue: str) -> int:
-        """By how much the moves so far, not yet in the tallies, deepen a queue."""
-        return sum(
+    def know_depth(self, queue: str, tallied: int) -> int:
+        """Takes in what the tallies say of a queue; how many tasks wait there with the moves since."""
+        depth = tallied + sum(
             tasks * ((after in WAITING) - (before in WAITING))
             for name, before, after, tasks in self.effects.moves
             if name == queue
         )
+        self.depths[queue] = depth
+        return depth
 
     def flush_tallies(self) -> None:
         """Writes the tallies of all moves; once, as the transaction's last statements."""
+        self.flush()
         changes: dict[tuple[str, TaskState], int] = {}
         for queue, before, after, tasks in self.effects.moves:
             if before is not None:

@@ -216,7 +216,14 @@ class Writer:
             self._on_step(tx, stepped_ms)
         for pending in group:
             self._operate(tx, pending, isolated=isolated)
-        tx.flush_tallies()
+        try:
+            tx.flush_tallies()
+        except apsw.ConstraintError as error:
+            if isolated:
+                raise
+            # A row that some operation noted: run alone, it is that one's failure.
+            execute(_ROLLBACK)
+            raise _Tainted from error
         began = self._clock.monotonic()
         execute(_COMMIT)
         if self._connection.total_changes() != changes:
@@ -238,6 +245,8 @@ class Writer:
             self._connection.execute(_SAVEPOINT)
         try:
             pending.result = pending.operation(tx)
+            if isolated:
+                tx.flush()  # while it is this operation's savepoint that takes the rows
             pending.error = None
         except (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.NotADBError):
             raise
@@ -248,7 +257,7 @@ class Writer:
                 raise _Tainted from error
             if isolated:
                 self._connection.execute(_ROLLBACK_SAVEPOINT)
-            tx.effects.cut(mark)
+            tx.undo(mark)
             pending.error = error
         if isolated:
             self._connection.execute(_RELEASE)
