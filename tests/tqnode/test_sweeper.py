@@ -81,7 +81,7 @@ async def test_a_task_put_off_while_the_sweeper_reads_when_to_look_again_is_not_
         await made[0]
         return answer
 
-    core.store.read = late  # type: ignore[method-assign, assignment]  # the window is too short to hit
+    core.store.read = late  # type: ignore[method-assign]  # the window is too short to hit
     running = asyncio.create_task(core.sweeper.run())
     await eventually_async(lambda: made and made[0].done())
     core.store.read = read  # type: ignore[method-assign]  # from now on as usual
