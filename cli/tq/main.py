@@ -8,6 +8,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any, NamedTuple
 
 import click
@@ -144,9 +145,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: the arguments, without the program's name; those of the process when None.
     """
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
+        stream = getattr(sys, name)
+        if stream is None:
             # Closed by whoever started us: what is written goes nowhere, as asked.
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  # open until the process ends
+        elif isinstance(stream, TextIOWrapper):
+            # Where the locale knows no such character, an escape is better than no answer.
+            stream.reconfigure(errors="backslashreplace")
     code = _run(list(sys.argv[1:] if argv is None else argv))
     sys.exit(_flushed(code))
 

@@ -179,7 +179,7 @@ def write(picture: "RenderableType") -> None:
         return
     with screen.capture() as captured:
         screen.print(picture)
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().removesuffix("\n").split("\n")))
     sys.stdout.flush()
 
 
@@ -202,13 +202,11 @@ def json_line(value: Any) -> bytes:
 
 
 def write_line(line: bytes) -> None:
-    """Writes one line of UTF-8, made safe when standard output is a terminal."""
+    """Writes one line of UTF-8, made safe when standard output is a terminal. It may stay buffered."""
     if on_terminal():
         line = safe(line.decode("utf-8", "replace").replace("\t", " ")).encode()
-    out = sys.stdout.buffer
-    sys.stdout.flush()
-    out.write(line + b"\n")
-    out.flush()
+    # Whatever else writes to standard output flushes it, so the order is kept.
+    sys.stdout.buffer.write(line + b"\n")
 
 
 def pretty(raw: "Raw | UnsetType | bytes") -> str:

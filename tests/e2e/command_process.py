@@ -1,5 +1,6 @@
 """The real ``tq`` command as a process: run to its end, kept running, or on a terminal of its own."""
 
+import contextlib
 import os
 import pty
 import re
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import termios
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,9 +69,10 @@ class Tq:
         assert code is None or ran.code == code, ran
         return ran
 
-    def start(self, *argv: str) -> "subprocess.Popen[str]":
-        """Starts a command; the caller ends it."""
-        return subprocess.Popen(
+    @contextlib.contextmanager
+    def start(self, *argv: str) -> "Iterator[subprocess.Popen[str]]":
+        """A command that runs for the length of a ``with`` block at most."""
+        process = subprocess.Popen(
             [*self.command, *argv],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -77,6 +80,11 @@ class Tq:
             text=True,
             env=environment(self.url),
         )
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def shell(self, script: str, *, home: Path) -> Ran:
         """Runs a bash script in which ``tq`` is this command."""

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -192,6 +191,22 @@ def test_wait_tells_each_end_while_others_are_still_running(tq: Tq, client: Clie
         assert waiting.wait(RUN_S) == 0
 
 
+def test_wait_outlives_a_restart_of_the_node(own_node: NodeProcess) -> None:
+    tq = Tq(own_node.url)
+    task_id, ended = (tq("enqueue", "k").out.strip() for _ in range(2))
+    tq("cancel", ended)
+    with tq.start("wait", task_id, ended) as waiting:
+        assert waiting.stdout is not None
+        assert waiting.stderr is not None
+        assert waiting.stdout.readline().startswith(ended)
+        own_node.kill()
+        assert "still waiting" in waiting.stderr.readline()
+        own_node.restart()
+        tq("cancel", task_id)
+        assert waiting.communicate(timeout=RUN_S)[0].startswith(f"{task_id}  cancelled")
+    assert waiting.returncode == 3
+
+
 def test_enqueue_with_wait_exits_as_the_task_ended(tq: Tq, client: Client, queue: str) -> None:
     with tq.start("enqueue", "k", "-q", queue, "--wait") as waiting:
         task_id = eventually(lambda: [task.id for task in client.list(queue=queue)])[0]
@@ -285,27 +300,6 @@ def test_event_of_an_unknown_past_is_told_as_missed(tq: Tq, client: Client, queu
         assert following.stderr.read().strip() == ""
 
 
-@pytest.mark.parametrize(
-    "argv", ["list -n 0", "list -n 0 --json", "list -n 0 --ids", "export", "top --interval 0.1"]
-)
-def test_reader_that_goes_away_ends_the_command_quietly(
-    tq: Tq, client: Client, queue: str, argv: str, tmp_path: Path
-) -> None:
-    # More than a pipe holds, so that the command is still writing when the reader is gone.
-    client.enqueue_many([_new(queue, number % 256) for number in range(3000)])
-    ran = tq.shell(f'tq {argv} | head -n 1; echo "${{PIPESTATUS[0]}}"', home=tmp_path)
-    assert (ran.out.splitlines()[-1], ran.err) == ("141", "")
-    client.purge(queue)
-
-
-def test_full_disk_under_the_output_is_told(tq: Tq, client: Client, queue: str, tmp_path: Path) -> None:
-    client.enqueue("k", queue=queue)
-    for argv in (f"list -q {queue}", f"list -q {queue} --json", "stats"):
-        ran = tq.shell(f"tq {argv} > /dev/full", home=tmp_path)
-        assert (ran.code, ran.err) == (1, "tq: cannot write: No space left on device\n")
-    assert tq.shell("tq stats >&-", home=tmp_path).code == 0
-
-
 def test_interrupt_ends_a_command_quietly(tq: Tq, client: Client, queue: str) -> None:
     task = client.enqueue("k", queue=queue)
     with tq.start("wait", task.id) as waiting:
@@ -318,61 +312,3 @@ def test_interrupt_ends_a_command_quietly(tq: Tq, client: Client, queue: str) ->
 
 def _connected(pid: int) -> bool:
     return any(name.readlink().name.startswith("socket:") for name in Path(f"/proc/{pid}/fd").iterdir())
-
-
-def test_bash_completes_commands_options_values_and_queues(
-    tq: Tq, client: Client, queue: str, tmp_path: Path
-) -> None:
-    client.enqueue("k", queue=queue)
-    script = """
-eval "$(tq completion bash)"
-complete -p tq >/dev/null || exit 9
-ask() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _tq_completion tq; echo "${COMPREPLY[*]}"; }
-ask tq enq
-ask tq enqueue --pri
-ask tq list --state su
-ask tq queue pa
-"""
-    ran = tq.shell(f"{script}ask tq queue pause {queue[:-3]}\n", home=tmp_path)
-    assert ran.code == 0, ran.err
-    assert ran.out.splitlines() == ["enqueue", "--priority", "succeeded", "pause", queue]
-    assert ran.err == ""
-
-
-def test_completion_stays_silent_when_the_node_is_away(tmp_path: Path) -> None:
-    away = Tq("http://127.0.0.1:9")
-    script = """
-eval "$(tq completion bash)"
-COMP_WORDS=(tq queue pause x); COMP_CWORD=3; _tq_completion tq; echo "[${COMPREPLY[*]}]"
-"""
-    ran = away.shell(script, home=tmp_path)
-    assert (ran.out, ran.err) == ("[]\n", "")
-
-
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_completion_scripts_name_the_command(tq: Tq, shell: str) -> None:
-    assert "_TQ_COMPLETE" in tq("completion", shell).out
-
-
-def test_url_and_token_come_from_the_users_config_file(shared_node: NodeProcess, tmp_path: Path) -> None:
-    folder = tmp_path / ".config" / "tq"
-    folder.mkdir(parents=True)
-    (folder / "config.toml").write_text(f'url = "{shared_node.url}"\n')
-    done = subprocess.run(
-        [*Tq.command, "stats", "--json"],
-        capture_output=True,
-        text=True,
-        env={"HOME": str(tmp_path), "PATH": "/usr/bin"},
-        check=True,
-    )
-    assert json.loads(done.stdout)["version"]
-    (folder / "config.toml").write_text('ulr = "x"\n')
-    done = subprocess.run(
-        [*Tq.command, "stats"],
-        capture_output=True,
-        text=True,
-        env={"HOME": str(tmp_path), "PATH": "/usr/bin"},
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "ulr" in done.stderr

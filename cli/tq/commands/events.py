@@ -1,5 +1,6 @@
 """``tq events``."""
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -44,6 +45,7 @@ def events(
         shown = 0
         for event in stream:
             _show(event, as_json=as_json)
+            sys.stdout.flush()
             shown += not event.reset
             if limit is not None and shown >= limit:
                 return

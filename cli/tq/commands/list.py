@@ -18,6 +18,7 @@ LIMIT_DEFAULT = 50
 PRIORITY_DEFAULT = 128
 # Tables are laid out this many rows at a time, so that a long list comes as a stream.
 ROWS_AT_ONCE = 500
+PAGE = 500
 # With payloads a page can be large: one of 1 MiB each at this size still fits in memory easily.
 PAGE_WITH_PAYLOADS = 50
 
@@ -47,10 +48,9 @@ def list_tasks(limit: int, payload: bool, ids_only: bool, as_json: bool, **filte
     from tq.output import write_json
 
     with connect() as client:
-        tasks = each_task(client, given(filters), payload=payload)
         # One more than asked for tells whether there is more.
-        rows = itertools.islice(tasks, limit + 1) if limit else tasks
-        shown = Limited(rows, limit)
+        asked = limit + 1 if limit else 0
+        shown = Limited(each_task(client, given(filters), payload=payload, at_most=asked), limit)
         if ids_only:
             for task in shown:
                 click.echo(task.id)
@@ -89,14 +89,22 @@ class Limited:
             yield item
 
 
-def each_task(client: "Client", filters: dict[str, Any], *, payload: bool) -> "Iterator[Task]":
-    """All tasks that match, page by page, newest first."""
+def each_task(
+    client: "Client", filters: dict[str, Any], *, payload: bool, at_most: int = 0
+) -> "Iterator[Task]":
+    """All tasks that match, page by page, newest first.
+
+    Args:
+        client: of the node.
+        filters: which tasks.
+        payload: whether with payloads and results.
+        at_most: how many will be read, so that no more are asked for; 0 for all.
+    """
     cursor: str | None = None
     while True:
-        options: dict[str, Any] = {"cursor": cursor} if cursor else {}
-        if payload:
-            options |= {"payload": True, "limit": PAGE_WITH_PAYLOADS}
-        page = client.page(**filters, **options)
+        options: dict[str, Any] = {"payload": True} if payload else {}
+        rows = PAGE_WITH_PAYLOADS if payload else PAGE
+        page = client.page(**filters, **options, limit=min(rows, at_most or rows), cursor=cursor)
         yield from page.tasks
         cursor = page.next_cursor
         if cursor is None:

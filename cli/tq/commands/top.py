@@ -76,6 +76,7 @@ def _log(client: "Client", interval_s: float, *, once: bool, as_json: bool) -> N
         now = _look(client)
         if as_json:
             write_json({"stats": now.stats, "workers": now.workers})
+            sys.stdout.flush()
         else:
             write(render(client.urls[0], now, before))
         if once:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tq.commands.base import ExitCode, command, complain, connect, json_option
+from tq.commands.base import ExitCode, command, complain, connect, failure, json_option
 from tq.commands.task import each_id, ids_argument
 from tq.commands.values import Duration
 
@@ -37,8 +37,9 @@ PAUSE_PER_TASK_S = 0.01
 def wait(task_ids: tuple[str, ...], timeout_s: float | None, as_json: bool) -> int:
     """Wait until tasks have ended.
 
-    Prints a line for each as it ends. Exit code: 0 when all succeeded; 1 when one is dead; 3 when
-    one was cancelled and none is dead; 4 when --timeout passed; 6 when one does not exist (any more).
+    Prints a line for each as it ends. A node that goes away meanwhile is waited for. Exit code: 0 when
+    all succeeded; 1 when one is dead; 3 when one was cancelled and none is dead; 4 when --timeout
+    passed; 6 when one does not exist (any more).
     """
     with connect() as client:
         return wait_for(client, list(each_id(task_ids)), timeout_s=timeout_s, as_json=as_json)
@@ -88,16 +89,32 @@ class Watch:
         self.pending: dict[str, Task | None] = dict.fromkeys(task_ids)
         self.missing: list[str] = []
         self.counts = dict.fromkeys(FINAL, 0)
+        self.trouble: str | None = None
 
     def elapsed_s(self) -> float:
         """Seconds since the waiting began."""
         return self._clock.monotonic() - self.began
 
     def until_final(self, timeout_s: float | None) -> "Iterator[Task | None]":
-        """Yields each task as it is found final, and None after each round of questions."""
+        """Yields each task as it is found final, and None after each round of questions.
+
+        Raises:
+            tq.errors.TqError: the first questions were not answered. Later on, a node that is away is
+                waited for, and ``trouble`` says so: a restart of the node must not end a long wait.
+        """
+        from tq.errors import Busy, TqUnavailable
+
         pause = PAUSE_FIRST_S
+        asked = False
         while True:
-            yield from self._round()
+            try:
+                yield from self._round()
+            except (TqUnavailable, Busy) as error:
+                if not asked:
+                    raise
+                self.trouble = failure(error).message
+            else:
+                asked, self.trouble = True, None
             yield None
             if not self.pending:
                 return

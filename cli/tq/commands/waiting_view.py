@@ -4,6 +4,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from tq.commands.base import note
 from tq.output import COLOURS, brief, console, json_line, on_terminal, safe, span
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class View:
         self._total = total
         self._as_json = as_json
         self._live: Live | None = None
+        self._trouble = False
 
     def __enter__(self) -> "View":
         if sys.stderr.isatty():
@@ -64,6 +66,9 @@ class View:
             self._tell(task)
         elif self._live is not None:
             self._live.update(_progress(watch, self._total), refresh=True)
+        elif watch.trouble and not self._trouble:
+            note(f"{watch.trouble}; still waiting")
+        self._trouble = watch.trouble is not None
 
     def _tell(self, task: "Task") -> None:
         from rich.text import Text
@@ -109,6 +114,8 @@ def _progress(watch: "Watch", total: int) -> "RenderableType":
     if total > 1:
         tally = "  ".join(f"{count} {state}" for state, count in watch.counts.items() if count)
         shown.add_row(Text(f"{bar(ended / total)} {ended}/{total}  {tally}"), Text(), Text(), Text())
+    if watch.trouble:
+        shown.add_row(Text(safe(watch.trouble, one_line=True), style="red"), Text(), Text(), Text())
     shown.add_row(Text(f"waited {span(watch.elapsed_s())}", style="dim"), Text(), Text(), Text())
     return shown
 
