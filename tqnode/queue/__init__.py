@@ -278,23 +278,22 @@ class Queue:
         return await self.queue(name)
 
     async def purge(self, name: str, states: Sequence[TaskState]) -> int:
-        """Deletes a queue's tasks in ``states``, slice by slice; how many.
+        """Deletes a queue's tasks in ``states`` that are there now, slice by slice; how many.
 
         Raises:
             NotFound: there is none of that name.
         """
+        last = await self._store.write(lambda tx: queues.last_seq(tx, name))
         deleted, after = 0, 0
-        while True:
-            count, next_after = await self._store.write(
+        while after < last:
+            count, after = await self._store.write(
                 lambda tx, after=after: queues.purge_slice(  # type: ignore[misc]  # mypy can't type a default
-                    tx, name, states, after=after, limit=PURGE_SLICE
+                    tx, name, states, after=after, last=last, limit=PURGE_SLICE
                 ),
                 background=True,
             )
             deleted += count
-            if next_after is None:
-                return deleted
-            after = next_after
+        return deleted
 
     # -- workers and figures ---------------------------------------------------------------
 

@@ -18,7 +18,11 @@ _READ = statement("read_queues")
 _READ_TALLIES = statement("read_tallies")
 _READ_OLDEST = statement("read_oldest_ready")
 _SET_PAUSED = statement("set_paused")
+_PURGE_REACH = statement("purge_reach")
 _PURGE_SLICE = statement("purge_slice")
+
+PURGE_SCAN = 2_000
+"""Rows one slice of a purge looks at: a few tasks among millions must not hold the writer for long."""
 
 
 class QueueInfo(msgspec.Struct, frozen=True):
@@ -71,28 +75,40 @@ def set_paused(tx: Tx, name: str, *, paused: bool) -> None:
         tx.effects.resumed.append(name)
 
 
-def purge_slice(
-    tx: Tx, name: str, states: Sequence[TaskState], *, after: int, limit: int
-) -> tuple[int, int | None]:
-    """Deletes up to ``limit`` tasks of a queue.
-
-    Args:
-        states: which; never ``running``.
-        after: the row number the last slice ended with; 0 at first.
-
-    Returns:
-        How many were deleted, and where to go on; None when nothing is left.
+def last_seq(tx: Tx, name: str) -> int:
+    """The newest task's row number by now, in whatever queue.
 
     Raises:
         NotFound: there is no such queue.
     """
     require(tx, name)
+    return tx.next_seq - 1
+
+
+def purge_slice(
+    tx: Tx, name: str, states: Sequence[TaskState], *, after: int, last: int, limit: int
+) -> tuple[int, int]:
+    """Deletes up to ``limit`` tasks of a queue.
+
+    Args:
+        states: which; never ``running``.
+        after: the row number the slice before ended with; 0 at first.
+        last: the row number the purge ends with.
+
+    Returns:
+        How many were deleted, and the row number this slice ended with.
+    """
+    bounds = {"after": after, "last": last, "scan": PURGE_SCAN}
+    (reach,) = tx.one(_PURGE_REACH, bounds) or (None,)
+    if reach is None:
+        return 0, last
     rows = tx.all(
         _PURGE_SLICE,
         {
             "queue": name,
             "states": msgspec.json.encode(list(states)).decode(),
             "after": after,
+            "reach": reach,
             "max": limit,
         },
     )
@@ -106,4 +122,4 @@ def purge_slice(
             state=TaskState(state),
             attempt=attempt,
         )
-    return len(rows), rows[-1][0] if len(rows) == limit else None
+    return len(rows), rows[-1][0] if len(rows) == limit else reach

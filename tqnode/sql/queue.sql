@@ -33,9 +33,13 @@ WITH RECURSIVE step (priority, oldest_ms) AS (
     FROM step WHERE step.priority IS NOT NULL)
 SELECT min(oldest_ms) FROM step
 
+-- name: purge_reach
+SELECT max(seq) FROM (SELECT seq FROM task WHERE seq > :after AND seq <= :last ORDER BY seq LIMIT :scan)
+
 -- name: purge_slice
+-- The + keeps the planner at the row numbers, which bound what is looked at.
 SELECT seq, id, queue, kind, state, attempt FROM task
-WHERE seq > :after AND queue = :queue AND state IN (SELECT value FROM json_each(:states))
+WHERE seq > :after AND seq <= :reach AND +queue = :queue AND +state IN (SELECT value FROM json_each(:states))
 ORDER BY seq LIMIT :max
 
 -- name: find_idempotency

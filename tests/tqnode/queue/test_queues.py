@@ -3,8 +3,9 @@ import asyncio
 import pytest
 
 from tests.tqnode.nodes import Core, spec
+from tests.waiting import eventually_async
 from tqnode.errors import NotFound
-from tqnode.queue import PURGE_SLICE
+from tqnode.queue import PURGE_SLICE, queues
 from tqnode.task import FINAL, WAITING, Complete, TaskState
 
 
@@ -103,6 +104,34 @@ async def test_a_large_purge_lets_others_write_between_its_slices(core: Core) ->
 async def test_a_purge_of_exactly_one_slice_ends(core: Core) -> None:
     await core.queue.enqueue([spec() for _ in range(PURGE_SLICE)])
     assert await core.queue.purge("default", [TaskState.READY]) == PURGE_SLICE
+
+
+async def test_a_purge_finds_its_tasks_among_many_others_without_looking_at_all_at_once(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "PURGE_SCAN", 10)
+    for _ in range(5):
+        await core.queue.enqueue([spec(queue="other") for _ in range(17)])
+        await core.enqueue()
+    assert await core.queue.purge("default", [TaskState.READY]) == 5
+    assert await core.queue.purge("other", [TaskState.READY]) == 85
+    assert await core.count("task") == 0
+
+
+async def test_a_purge_leaves_the_tasks_that_came_after_it_began(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "PURGE_SCAN", 10)
+    await core.queue.enqueue([spec() for _ in range(50)])
+    purging = asyncio.create_task(core.queue.purge("default", [TaskState.READY]))
+    await eventually_async(lambda: few_left(core, 45))
+    late = await core.enqueue()
+    assert await purging == 50
+    assert await core.state(late) is TaskState.READY
+
+
+async def few_left(core: Core, tasks: int) -> bool:
+    return await core.count("task") <= tasks
 
 
 # -- figures ---------------------------------------------------------------------------------------
