@@ -151,6 +151,27 @@ def test_changed_file_other_node_and_broken_checkpoint_are_refused(
     assert numbers(client) == [0, 1, 2, 0, 1]
 
 
+def test_what_can_be_read_but_once_is_imported_and_not_resumed(
+    own_node: NodeProcess, client: Client, tmp_path: Path
+) -> None:
+    tq = Tq(own_node.url)
+    ran = tq.shell("""tq import <(echo '{"kind":"k","payload":0}')""", home=tmp_path)
+    assert (ran.code, ran.out) == (0, "imported 1 tasks\n"), ran.err
+    assert "cannot be resumed" in tq("import", "-", "--restart", code=2).err
+    assert numbers(client) == [0]
+
+
+def test_place_that_cannot_be_written_is_told_before_anything_is_sent(
+    own_node: NodeProcess, client: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "tasks.ndjson"
+    write_tasks(path, 3)
+    ran = Tq(own_node.url)("import", str(path), "--checkpoint", str(tmp_path / "no" / "such"), code=2)
+    assert "No such file" in ran.err
+    assert "--checkpoint names another place" in ran.err
+    assert numbers(client) == []
+
+
 def test_batch_that_the_node_may_have_forgotten_is_asked_about(
     own_node: NodeProcess, client: Client, tmp_path: Path
 ) -> None:

@@ -230,8 +230,9 @@ def complete_queues(ctx: click.Context, param: click.Parameter, incomplete: str)
     from tq.client import Client
     from tq.errors import TqError
 
+    chosen = ctx.find_object(Settings) or Settings()
     try:
-        with Client(timeout_s=COMPLETION_TIMEOUT_S, retries=0) as client:
+        with Client(chosen.url, token=chosen.token, timeout_s=COMPLETION_TIMEOUT_S, retries=0) as client:
             names = [info.queue for info in client.queues()]
     except TqError:
         # Nowhere to tell it: what a completion writes lands in the middle of a typed line.

@@ -17,7 +17,6 @@ from tq.commands.ndjson import Line, raw_lines
 from tq.ids import time_ordered_id
 from tq.output import parse_stamp
 
-SUFFIX = ".tq-import"
 FORMAT = 1
 
 

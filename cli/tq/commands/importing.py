@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # The node remembers idempotency keys for an hour unless told otherwise; a little is for clocks that differ.
 KEYS_KEPT_S = 3600 - 60
+SUFFIX = ".tq-import"
 
 
 @command(
@@ -58,21 +59,32 @@ def import_tasks(
     enqueues nothing twice. Lines appended later are imported by running it again. Standard input can
     be imported too, but not resumed.
     """
-    from tq.clock import SystemClock
-    from tq.commands.checkpoint import SUFFIX, Checkpoint
-
-    clock = SystemClock()
     with connect() as client:
         if file == STDIN:
-            kept = Checkpoint.begin(None, client.urls, clock)
-            run = Run(client, sys.stdin.buffer, kept, "standard input", size=None)
+            run = _streamed(client, sys.stdin.buffer, "standard input", checkpoint or restart or unsure)
             return run.to_the_end(skip_invalid=skip_invalid, unsure=unsure, as_json=as_json)
         path = Path(file)
-        with path.open("rb") as opened, _alone(opened, file):
-            place = checkpoint or path.with_name(path.name + SUFFIX)
-            kept = _begun(place, client, opened, restart=restart)
-            run = Run(client, opened, kept, file, size=path.stat().st_size)
-            return run.to_the_end(skip_invalid=skip_invalid, unsure=unsure, as_json=as_json)
+        with path.open("rb") as opened:
+            if not path.is_file():
+                run = _streamed(client, opened, file, checkpoint or restart or unsure)
+                return run.to_the_end(skip_invalid=skip_invalid, unsure=unsure, as_json=as_json)
+            with _alone(opened, file):
+                place = checkpoint or path.with_name(path.name + SUFFIX)
+                kept = _begun(place, client, opened, restart=restart)
+                run = Run(client, opened, kept, file, size=path.stat().st_size)
+                return run.to_the_end(skip_invalid=skip_invalid, unsure=unsure, as_json=as_json)
+
+
+def _streamed(client: "Client", opened: BinaryIO, name: str, resuming: object) -> "Run":
+    """An import of what can be read but once."""
+    from tq.clock import SystemClock
+    from tq.commands.checkpoint import Checkpoint
+
+    if resuming:
+        raise click.UsageError(
+            f"{name} cannot be resumed: --checkpoint, --restart and --unsure are for files"
+        )
+    return Run(client, opened, Checkpoint.begin(None, client.urls, SystemClock()), name, size=None)
 
 
 @contextmanager
@@ -159,6 +171,11 @@ class Run:
             ) from error
         except ValueError as error:
             raise Failed(str(error), hint="put them back; --restart imports the whole file") from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            hint = "how far the import comes is kept there; --checkpoint names another place"
+            raise Failed(f"{error.filename}: {error.strerror}", hint=hint, code=ExitCode.USAGE) from None
         except TqError as error:
             failed = failure(error)
             failed.hint = self._how_to_go_on()

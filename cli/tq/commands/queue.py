@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tq.commands.base import ExitCode, Failed, Group, command, complete_queues, connect, json_option
+from tq.commands.base import (
+    ExitCode,
+    Failed,
+    Group,
+    command,
+    complete_queues,
+    connect,
+    json_option,
+    node_options,
+    note,
+)
 from tq.commands.values import STATES
 
 if TYPE_CHECKING:
@@ -65,6 +75,8 @@ def queues(names: tuple[str, ...], as_json: bool) -> None:
     with connect() as client:
         infos = [client.queue(name) for name in names] if names else client.queues()
     _write(infos, as_json=as_json)
+    if not infos:
+        note("no queues yet: the first task makes one")
 
 
 @click.group(
@@ -134,5 +146,6 @@ def _agreed(info: "QueueInfo", states: Sequence[str]) -> bool:
     return click.confirm(f"{info.queue}: delete {counts}?", err=True)
 
 
+queue.params.extend(node_options())
 for _command in (pause, resume, purge):
     queue.add_command(_command)

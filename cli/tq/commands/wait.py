@@ -21,6 +21,8 @@ PAUSE_GROWTH = 1.4
 PAUSE_MAX_S = 1.0
 # Waiting for very many tasks must not keep the node busy: so long between two questions at least.
 PAUSE_PER_TASK_S = 0.01
+# So often the picture is redrawn, and the time looked at, while all tasks are asked about.
+QUESTIONS_BETWEEN = 20
 
 
 @command(
@@ -104,11 +106,12 @@ class Watch:
         """
         from tq.errors import Busy, TqUnavailable
 
+        until = None if timeout_s is None else self.began + timeout_s
         pause = PAUSE_FIRST_S
         asked = False
         while True:
             try:
-                yield from self._round()
+                yield from self._round(until)
             except (TqUnavailable, Busy) as error:
                 if not asked:
                     raise
@@ -116,19 +119,22 @@ class Watch:
             else:
                 asked, self.trouble = True, None
             yield None
-            if not self.pending:
-                return
-            left = None if timeout_s is None else timeout_s - self.elapsed_s()
-            if left is not None and left <= 0:
+            left = None if until is None else until - self._clock.monotonic()
+            if not self.pending or (left is not None and left <= 0):
                 return
             wait_s = max(pause, PAUSE_PER_TASK_S * len(self.pending))
             self._clock.pause(wait_s if left is None else min(wait_s, left))
             pause = min(pause * PAUSE_GROWTH, PAUSE_MAX_S)
 
-    def _round(self) -> "Iterator[Task]":
+    def _round(self, until: float | None) -> "Iterator[Task | None]":
+        """Asks about each task once, as far as the time allows."""
         from tq.errors import TaskNotFound
 
-        for task_id in list(self.pending):
+        for number, task_id in enumerate(list(self.pending), start=1):
+            if number % QUESTIONS_BETWEEN == 0:
+                yield None
+                if until is not None and self._clock.monotonic() >= until:
+                    return
             try:
                 task = self._client.get(task_id)
             except TaskNotFound:
