@@ -1,5 +1,7 @@
 """Hands ready tasks to a worker, under a lease."""
 
+from contextlib import closing
+
 import msgspec
 
 from tqnode import ids
@@ -17,17 +19,25 @@ _CLAIM_MANY = statement("claim_tasks")
 _FIND_QUEUE = statement("find_queue")
 _FIND_WORKER_STATE = statement("find_worker_state")
 
+PAYLOADS_MAX = 16 * 1024 * 1024
+"""Bytes of payload after which a claim takes no further task."""
+_PAYLOAD = 12
+
 
 def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask] | None:
-    """Claims up to ``ask.max`` tasks, best first; None for a worker that was told to be quiet."""
+    """Claims up to ``ask.max`` tasks, best first; None for a worker that was told to be quiet.
+
+    Payloads of more than :data:`PAYLOADS_MAX` together end it early: the answer has to fit in memory.
+    """
     steered = tx.one(_FIND_WORKER_STATE, {"id": ask.worker})
     if steered is not None and steered[0] != "run":
         return None
     claimed: list[ClaimedTask] = []
+    room = PAYLOADS_MAX
     secret = rng.bits(token.SECRET_BITS)
     for queue in ask.queues:
         wanted = ask.max - len(claimed)
-        if wanted == 0:
+        if wanted == 0 or room <= 0:
             break
         known = tx.one(_FIND_QUEUE, {"queue": queue})
         if known is None or known[0]:
@@ -42,9 +52,16 @@ def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask] | None:
             "max": wanted,
         }
         if ask.kinds is None:
-            rows = tx.all(_FIND, params)
+            found = tx.each(_FIND, params)
         else:
-            rows = tx.all(_FIND_OF_KINDS, params | {"kinds": msgspec.json.encode(ask.kinds).decode()})
+            found = tx.each(_FIND_OF_KINDS, params | {"kinds": msgspec.json.encode(ask.kinds).decode()})
+        rows = []
+        with closing(found):
+            for row in found:
+                rows.append(row)
+                room -= len(row[_PAYLOAD])
+                if room <= 0:
+                    break
         if not rows:
             continue
         # The statement that found them holds nothing up: nobody else writes during the transaction.

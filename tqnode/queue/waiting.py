@@ -90,8 +90,8 @@ class Waiting:
         """Notes what a claim found: None that its worker gets nothing until it is told to run."""
         if tasks is None:
             self._rest(waiter)
-        elif len(tasks) < waiter.ask.max or any(_is_of(waiter.owed, task) for task in tasks):
-            # With room left it would have taken the task, were it still there.
+        elif not tasks or any(_is_of(waiter.owed, task) for task in tasks):
+            # Had it found nothing else, it would have taken the task, were it still there.
             waiter.owed = None
 
     def leave(self, waiter: Waiter) -> None:

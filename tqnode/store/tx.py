@@ -1,6 +1,6 @@
 """One operation's view of the transaction it runs in."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -96,6 +96,16 @@ class Tx:
         if self.effects.inserts:
             self.flush()
         return self._connection.execute(sql, params).fetchall()
+
+    def each(self, sql: str, params: Params | None = None) -> Generator[Row, None, None]:
+        """The rows of a statement, for as long as they are wanted; to be closed before any other runs."""
+        if self.effects.inserts:
+            self.flush()
+        cursor = self._connection.execute(sql, params)
+        try:
+            yield from cursor
+        finally:
+            cursor.close()
 
     def one(self, sql: str, params: Params | None = None) -> Row | None:
         """The only row of a statement, None without one."""

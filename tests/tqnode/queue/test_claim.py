@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tests.tqnode.nodes import Core, ask, ids_of, open_core, spec
 from tqnode.queue import WorkerSpec
+from tqnode.queue.claim import PAYLOADS_MAX
 from tqnode.task import Fail, Snooze, TaskState
 
 
@@ -50,6 +51,17 @@ async def test_a_claim_takes_no_more_than_it_asked_for(core: Core) -> None:
     await core.queue.enqueue([spec() for _ in range(5)])
     assert len(await core.claim(max=3)) == 3
     assert len(await core.claim(max=3)) == 2
+
+
+async def test_a_claim_ends_early_rather_than_carry_any_amount_of_payload(core: Core) -> None:
+    half = PAYLOADS_MAX // 2
+    made = await core.queue.enqueue([spec(payload=b"1" * half) for _ in range(5)])
+    first, second, third = [await core.claim("default", "none", max=10) for _ in range(3)]
+    assert [ids_of(first), ids_of(second), ids_of(third)] == [
+        ids_of(made)[:2],
+        ids_of(made)[2:4],
+        ids_of(made)[4:],
+    ]
 
 
 async def test_queues_are_drained_in_the_order_they_are_named(core: Core) -> None:
