@@ -59,6 +59,17 @@ def test_no_two_statements_have_the_same_name() -> None:
     assert len(NAMES) == len(set(NAMES)) > 50
 
 
+def test_a_second_statement_of_a_name_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in ("a.sql", "b.sql"):
+        (tmp_path / file).write_text("-- name: same\nSELECT 1\n")
+    tqnode.sql._statements.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr("tqnode.sql.resources.files", lambda _: tmp_path)
+        with pytest.raises(ValueError, match="two statements are named same"):
+            statement("same")
+    assert statement("commit") == "COMMIT"
+
+
 def test_migrations_are_numbered_without_a_gap_from_one() -> None:
     numbers = [number for number, _ in migrations()]
     assert numbers == list(range(1, len(numbers) + 1))

@@ -192,6 +192,12 @@ class Writer:
             logger.error("the disk is full: %d operations refused", len(group))
             self._fail(group, DiskFull("the disk is full", retry_after_s=5.0))
             return
+        except apsw.BusyError:
+            # Only BEGIN waits for others, so nothing of the group was written.
+            self._undo()
+            logger.error("another program holds the database: %d operations refused", len(group))
+            self._fail(group, Overloaded("another program holds the database", retry_after_s=5.0))
+            return
         except (apsw.ConstraintError, TqnodeError) as error:
             # A broken invariant is a bug of ours, not of the disk: nothing was committed.
             self._undo()

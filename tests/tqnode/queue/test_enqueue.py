@@ -317,6 +317,13 @@ async def test_a_repeated_partial_enqueue_tries_only_the_refused_tasks_again(cor
     assert await core.count("task") == 3
 
 
+async def test_a_repeated_partial_enqueue_of_another_number_of_tasks_is_refused(core: Core) -> None:
+    await core.queue.enqueue_partial([spec(), spec()], idempotency=key("a"))
+    with pytest.raises(IdempotencyMismatch):
+        await core.queue.enqueue_partial([spec()], idempotency=key("a"))
+    assert await core.count("task") == 2
+
+
 # -- limits --------------------------------------------------------------------------------------
 
 

@@ -1,10 +1,14 @@
 from collections.abc import Awaitable, Callable
 
+import apsw
 import pytest
 
 from tests.tqnode.nodes import Core, ids_of, spec
+from tqnode import ids
 from tqnode.errors import NotFound, UniqueConflict, WrongState
-from tqnode.task import Fail, TaskState
+from tqnode.queue.moves import Held, move, move_or_refuse
+from tqnode.sql import statement
+from tqnode.task import Fail, Reason, TaskState
 
 BLOCKED, SCHEDULED, READY = TaskState.BLOCKED, TaskState.SCHEDULED, TaskState.READY
 RUNNING, SUCCEEDED, DEAD, CANCELLED = (
@@ -234,3 +238,38 @@ async def test_the_moves_of_a_person_are_counted_for_the_right_queue(core: Core)
     await core.queue.delete(made[1].id)
     counts = {info.queue: info.counts for info in await core.queue.queues()}
     assert counts == {"a": {"cancelled": 1}, "b": {"ready": 1}}
+
+
+async def test_a_move_that_no_task_may_make_is_a_bug_and_is_undone(core: Core) -> None:
+    task = await core.running()
+    await core.complete(task)
+    packed = ids.parse(task.id)
+    held = Held(
+        seq=ids.seq_of(packed),
+        packed=packed,
+        queue="default",
+        kind="mail",
+        state=SUCCEEDED,
+        priority=128,
+        run_at_ms=0,
+        attempt=1,
+        crashes=0,
+        worker=None,
+    )
+    with pytest.raises(ValueError, match="no task goes from succeeded to dead"):
+        await core.store.write(
+            lambda tx: core.queue.movement.end(tx, held, DEAD, Reason.FAILED, crashes=0, receipt=None)
+        )
+    assert await core.state(task.id) is SUCCEEDED
+
+
+async def test_a_move_that_breaks_another_rule_than_a_key_s_is_not_mended(core: Core) -> None:
+    task_id = await core.enqueue(unique_key="k")
+    end = statement("end_task")
+    broken = {"seq": 1, "state": "dead", "reason": None, "now_ms": 1, "crashes": 0, "receipt": None}
+    with pytest.raises(apsw.ConstraintError):
+        await core.store.write(lambda tx: move(tx, end, broken))
+    with pytest.raises(apsw.ConstraintError):
+        await core.store.write(lambda tx: move_or_refuse(tx, end, broken, task=task_id))
+    task = await core.task(task_id)
+    assert (task.state, task.unique_key) == (READY, "k")

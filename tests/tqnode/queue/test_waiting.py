@@ -240,6 +240,20 @@ async def test_a_claim_that_takes_another_task_passes_its_wake_on(core: Core) ->
     only_x.cancel()
 
 
+async def test_a_worker_told_to_run_while_its_claim_learns_that_it_is_quiet_looks_again(core: Core) -> None:
+    worker = await core.queue.register(WorkerSpec(name="w"))
+    await core.queue.steer(worker.id, "quiet")
+    task_id = await core.enqueue()
+    async with HeldWriter(core.store):
+        # The look and the word to go on share a group: both are heard of at once.
+        claiming = asyncio.create_task(core.claim(worker=worker.id, wait_s=LONG_S))
+        await settle()
+        steering = asyncio.create_task(core.queue.steer(worker.id, "run"))
+        await settle()
+    await steering
+    assert await is_given(claiming, task_id)
+
+
 # -- clients that go away --------------------------------------------------------------------------
 
 

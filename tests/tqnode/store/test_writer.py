@@ -16,7 +16,7 @@ from tests.tqnode.nodes import (
     settle,
 )
 from tqnode.errors import Draining, NotFound, Overloaded
-from tqnode.store import Effects, TaskEvent, Tx
+from tqnode.store import Effects, TaskEvent, Tx, connection
 from tqnode.task import TaskState
 
 
@@ -184,6 +184,16 @@ async def test_background_work_runs_after_the_requests_that_came_later(core: Cor
     assert ran == ["request 0", "request 1", "request 2", "sweep 0", "sweep 1"]
 
 
+async def test_background_work_waits_even_for_requests_that_one_group_cannot_hold(core: Core) -> None:
+    ran: list[str] = []
+    async with HeldWriter(core.store):
+        background = asyncio.create_task(core.store.write(notes(ran, "sweep"), background=True))
+        await settle()
+        requests = [core.store.submit(notes(ran, "request")) for _ in range(600)]
+    await asyncio.gather(background, *requests)
+    assert ran == ["request"] * 600 + ["sweep"]
+
+
 async def test_each_group_carries_at_most_one_piece_of_background_work(core: Core) -> None:
     async with HeldWriter(core.store):
         background = [asyncio.create_task(core.store.write(the_group, background=True)) for _ in range(3)]
@@ -270,6 +280,25 @@ async def test_a_group_whose_tallies_break_is_undone_and_the_next_one_is_not(cor
     assert await names(core) == ["default"]
     await core.enqueue()
     assert await core.count("task") == 2
+
+
+async def test_a_database_that_another_program_holds_refuses_writes_until_it_lets_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT_MS", 20)
+    path = tmp_path / "tq.db"
+    async with open_core(path) as core:
+        await core.enqueue()
+        other = connection.open_writer(path)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Overloaded, match="another program"):
+            await core.enqueue()
+        assert await core.count("task") == 1, "reads go on"
+        other.execute("ROLLBACK")
+        other.close()
+        await core.enqueue()
+        assert await core.count("task") == 2
+        assert not core.fatal
 
 
 async def test_effects_cut_to_a_mark_forget_only_what_came_after() -> None:
