@@ -301,14 +301,11 @@ def test_event_of_an_unknown_past_is_told_as_missed(tq: Tq, client: Client, queu
 
 
 def test_interrupt_ends_a_command_quietly(tq: Tq, client: Client, queue: str) -> None:
-    task = client.enqueue("k", queue=queue)
-    with tq.start("wait", task.id) as waiting:
-        # It has asked once when the node has seen a request of a client that names itself.
-        eventually(lambda: _connected(waiting.pid))
+    ended, task = (client.enqueue("k", queue=queue).id for _ in range(2))
+    client.cancel(ended)
+    with tq.start("wait", ended, task) as waiting:
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline().startswith(ended)
         waiting.send_signal(signal.SIGINT)
         out, err = waiting.communicate(timeout=RUN_S)
     assert (waiting.returncode, out, err.strip()) == (130, "", "")
-
-
-def _connected(pid: int) -> bool:
-    return any(name.readlink().name.startswith("socket:") for name in Path(f"/proc/{pid}/fd").iterdir())
