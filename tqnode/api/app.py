@@ -68,6 +68,7 @@ def build(
         following=Waiting(draining),
         conversion=Conversion(config),
         patience=Patience(clock, within_s=config.request_read_s),
+        check_turn=asyncio.Semaphore(1),
         scan_turn=asyncio.Semaphore(1),
         began=clock.monotonic(),
     )

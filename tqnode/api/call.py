@@ -26,8 +26,10 @@ Headers = list[tuple[bytes, bytes]]
 
 JSON_TYPE = (b"content-type", b"application/json")
 _JSON = b"application/json"
-# A body larger than this is judged in a thread when the quick check can't vouch for it.
+# A body larger than this is judged in a thread when the quick check can't vouch for it,
 _SCAN_HERE_BYTES_MAX = 65_536
+# and one larger than this even for the quick check: for the largest it takes most of a second.
+_CHECK_HERE_BYTES_MAX = 1_048_576
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]*")
 
@@ -119,7 +121,12 @@ class Call:
             InvalidField: it holds what would not survive.
         """
         depth_max = self.context.config.json_depth_max
-        if surely_fine(body, depth_max=depth_max):
+        if len(body) <= _CHECK_HERE_BYTES_MAX:
+            fine = surely_fine(body, depth_max=depth_max)
+        else:
+            async with self.context.check_turn:
+                fine = await asyncio.to_thread(surely_fine, body, depth_max=depth_max)
+        if fine:
             return
         if len(body) <= _SCAN_HERE_BYTES_MAX:
             scan(body, depth_max=depth_max)

@@ -30,7 +30,9 @@ class Context:
     """The clients that follow the events."""
     conversion: Conversion
     patience: Patience
+    check_turn: asyncio.Semaphore
+    """Held while a very large body is checked in a thread, so that such bodies share the memory for one."""
     scan_turn: asyncio.Semaphore
-    """Held while a large body is judged in a thread, so that such bodies take one core at most."""
+    """Held while a large body is scanned in a thread, so that such bodies take one core at most."""
     began: float
     """Monotonic seconds at the start."""

@@ -6,6 +6,7 @@ The quick check proves that for a body or does not; :func:`tqnode.api.json_scan.
 """
 
 import re
+from collections.abc import Iterator
 
 import msgspec
 
@@ -26,7 +27,8 @@ _LONG_DIGITS = re.compile(rb"[0-9]{%d,}" % _INT_DIGITS)
 _INT_MAX_DIGITS = str(INT_MAX).encode()
 # An escaped colon would upset the counting of colons; U+0000 is refused.
 _ODD_ESCAPE = re.compile(rb"\\u(?:003[aA]|0000)")
-_ANY_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+# Strings are cut out piece by piece: cut out of a whole body, its parts would take many times its size.
+_PIECE_BYTES = 65_536
 _OPEN_CLOSE = bytes.maketrans(b"[]{}", b"()()")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _NOT_SEPARATORS = bytes(byte for byte in range(256) if byte not in b"[{,")
@@ -79,16 +81,21 @@ def _long_digits_are_small(body: bytes) -> bool:
     )
 
 
-def _outside_strings(body: bytes) -> bytes:
-    """The bytes of a well-formed body that belong to no string."""
+def _outside_strings(body: bytes) -> Iterator[bytes]:
+    """The bytes of a well-formed body that belong to no string, in pieces."""
     if b"\\" in body:
-        body = _ANY_ESCAPE.sub(b"", body)
-    return b"".join(body.split(b'"')[::2])
+        # Pairs of backslashes go first: one that is left before a quote then certainly escapes it.
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    inside = False
+    for start in range(0, len(body), _PIECE_BYTES):
+        parts = body[start : start + _PIECE_BYTES].split(b'"')
+        yield b"".join(parts[inside::2])
+        inside ^= len(parts) % 2 == 0
 
 
 def _depth_is_within(body: bytes, depth_max: int) -> bool:
     """Peels the innermost brackets off, one layer at a time, until none are left."""
-    brackets = _outside_strings(body).translate(_OPEN_CLOSE, _NOT_BRACKETS)
+    brackets = b"".join(part.translate(_OPEN_CLOSE, _NOT_BRACKETS) for part in _outside_strings(body))
     for _ in range(depth_max):
         if not brackets:
             return True
@@ -98,9 +105,11 @@ def _depth_is_within(body: bytes, depth_max: int) -> bool:
 
 def _count_values(body: bytes) -> None:
     """Refuses what would take too much memory to read, before it is read."""
-    separators = sum(map(body.count, (b"[", b"{", b",")))
-    if separators > VALUES_MAX:
-        separators = len(_outside_strings(body).translate(None, _NOT_SEPARATORS))
+    if sum(map(body.count, (b"[", b"{", b","))) <= VALUES_MAX:
+        return
+    separators = 0
+    for part in _outside_strings(body):
+        separators += len(part.translate(None, _NOT_SEPARATORS))
         if separators > VALUES_MAX:
             raise InvalidField(
                 f"a body may hold {VALUES_MAX} values", limit=VALUES_MAX, code="too_many_values"

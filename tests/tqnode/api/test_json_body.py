@@ -2,6 +2,7 @@
 
 import json
 import re
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -190,6 +191,29 @@ def test_too_many_values_are_refused_before_they_are_read() -> None:
         check(b"[" + b"[]," * VALUES_MAX + b"[]]", depth_max=100)
     assert (caught.value.code, caught.value.limit) == ("too_many_values", VALUES_MAX)
     check(b'["' + b"," * (VALUES_MAX + 5) + b'"]', depth_max=100)
+
+
+def test_counting_values_takes_little_more_memory_than_the_body() -> None:
+    body = b'["' + b'","' * (VALUES_MAX + 5) + b'"]'
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidField, match="values"):
+            check(body, depth_max=100)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * len(body)
+
+
+@pytest.mark.parametrize("shift", range(12))
+def test_brackets_are_told_from_texts_wherever_the_body_is_cut_for_it(shift: int) -> None:
+    odd = ['\\"[[[[', "\\", '"', "]]]", ["", ["\\\\"]]]
+    body = json.dumps(["x" * (65_536 - 14 + shift), odd, [[]] * 200]).encode()
+    check(body, depth_max=4)
+    with pytest.raises(InvalidField) as caught:
+        check(body, depth_max=3)
+    assert (caught.value.code, caught.value.field) == ("too_deep", "[1][4][1]")
+    assert surely_fine(body, depth_max=4)
 
 
 @pytest.mark.parametrize(
