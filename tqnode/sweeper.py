@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 SLICE_S = 0.015
 """How long one slice may hold the writer; the promise to others is 20 ms."""
-SLICE_MIN, SLICE_MAX = 8, 2_000
+SLICE_MIN, SLICE_MAX = 64, 2_000
 TICK_S = 1.0
 """Longest sleep: what no event announces is looked after this often."""
 STALL_S = 2.0
@@ -49,13 +49,14 @@ class Sliced:
 
     def __init__(self, work: Slice) -> None:
         self.work = work
-        self.limit = 64
+        self.limit = SLICE_MIN
 
-    def adapt(self, took_s: float) -> None:
-        """Sizes the next slice after one that took ``took_s``."""
+    def adapt(self, took_s: float, *, full: bool) -> None:
+        """Sizes the next slice after one that took ``took_s``; ``full``: it did as much as it was allowed."""
         if took_s > SLICE_S:
             self.limit = max(SLICE_MIN, self.limit // 2)
-        elif took_s < SLICE_S / 3:
+        elif full and took_s < SLICE_S / 3:
+            # A slice that had little to do says nothing of how long a larger one takes.
             self.limit = min(SLICE_MAX, self.limit * 2)
 
 
@@ -144,8 +145,9 @@ class Sweeper:
             return done
 
         done = await self._store.write(operation, background=True)
-        sliced.adapt(took_s)
-        return done >= limit
+        full = done >= limit
+        sliced.adapt(took_s + self._store.commit_s, full=full)
+        return full
 
     def _mind_the_clock(self) -> None:
         """Gives leases their time again when the node stood still."""

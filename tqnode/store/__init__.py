@@ -68,6 +68,11 @@ class Store:
         """Writes that wait now."""
         return self._writer.backlog
 
+    @property
+    def commit_s(self) -> float:
+        """How long the last COMMIT took."""
+        return self._writer.commit_s
+
     def listen(self, listener: Callable[[Effects], None]) -> None:
         """Has ``listener`` called on the event loop after each committed group."""
         self._listeners.append(listener)

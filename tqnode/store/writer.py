@@ -102,6 +102,7 @@ class Writer:
         self._arrived = threading.Condition()
         self._asleep = False
         self._seen = _moment(clock)
+        self.commit_s = 0.0
         self._refusing = False
         self._closing = False
         self._loop = asyncio.get_running_loop()
@@ -232,9 +233,10 @@ class Writer:
             raise _Tainted from error
         began = self._clock.monotonic()
         execute(_COMMIT)
+        self.commit_s = self._clock.monotonic() - began
         if self._connection.total_changes() != changes:
             # Without a change nothing is fsynced.
-            self._metrics.fsync_seconds.observe(self._clock.monotonic() - began)
+            self._metrics.fsync_seconds.observe(self.commit_s)
             self._metrics.group_size.observe(len(group))
         self._next_seq = tx.next_seq
         self._id_ms = tx.id_ms
