@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tqnode.nodes import Core, ask, ids_of, open_core, spec
-from tqnode.queue import WorkerSpec
-from tqnode.queue.claim import PAYLOADS_MAX
+from tqnode.queue import WorkerSpec, claim
 from tqnode.task import Fail, Snooze, TaskState
 
 
@@ -53,15 +52,14 @@ async def test_a_claim_takes_no_more_than_it_asked_for(core: Core) -> None:
     assert len(await core.claim(max=3)) == 2
 
 
-async def test_a_claim_ends_early_rather_than_carry_any_amount_of_payload(core: Core) -> None:
-    half = PAYLOADS_MAX // 2
-    made = await core.queue.enqueue([spec(payload=b"1" * half) for _ in range(5)])
-    first, second, third = [await core.claim("default", "none", max=10) for _ in range(3)]
-    assert [ids_of(first), ids_of(second), ids_of(third)] == [
-        ids_of(made)[:2],
-        ids_of(made)[2:4],
-        ids_of(made)[4:],
-    ]
+async def test_a_claim_takes_no_more_than_fits_into_memory_and_at_least_one(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim, "PAYLOADS_MAX", 100)
+    await core.queue.enqueue([spec(payload=b"%060d" % n, queue="ab"[n // 3]) for n in range(6)])
+    assert [len(await core.claim("a", "none", "b", max=10)) for _ in range(5)] == [2, 2, 2, 0, 0]
+    large = await core.enqueue(payload=b"1" * 1000)
+    assert ids_of(await core.claim(max=10)) == [large]
 
 
 async def test_queues_are_drained_in_the_order_they_are_named(core: Core) -> None:

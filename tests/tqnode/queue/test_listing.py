@@ -125,6 +125,25 @@ async def test_a_page_looks_at_so_many_tasks_and_goes_on_with_the_next(
     assert await listed(core) == made[::-1]
 
 
+async def test_a_page_ends_short_rather_than_take_any_amount_of_memory(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "PAGE_BYTES_MAX", 1_000)
+    made = ids_of(await core.queue.enqueue([spec(payload=b"1" * 400) for _ in range(5)]))[::-1]
+    found: list[str] = []
+    sizes, cursor = [], None
+    while True:
+        part = await core.queue.page(Filters(), limit=100, cursor=cursor, bodies=True)
+        found += ids_of(part.tasks)
+        sizes.append(len(part.tasks))
+        cursor = part.next_cursor
+        if cursor is None:
+            break
+    assert found == made
+    assert sizes == [3, 2]
+    assert len((await page(core)).tasks) == 5, "without bodies they are small"
+
+
 @pytest.mark.parametrize(
     "cursor",
     [

@@ -8,7 +8,7 @@ import pytest
 from tests.tqnode.nodes import Core, HeldWriter, ask, ids_of, open_core, settle, spec
 from tests.waiting import eventually_async
 from tqnode.errors import Overloaded
-from tqnode.queue import WorkerSpec
+from tqnode.queue import WorkerSpec, claim
 from tqnode.queue.waiting import Waiting
 from tqnode.store import Effects
 from tqnode.task import ClaimedTask, Complete, Fail, Snooze, TaskState
@@ -237,6 +237,20 @@ async def test_a_claim_that_takes_another_task_passes_its_wake_on(core: Core) ->
     assert await is_given(both, in_x)
     assert await is_given(only_q, in_q)
     assert not only_x.done()
+    only_x.cancel()
+
+
+async def test_a_claim_that_is_full_of_large_tasks_passes_its_wake_on(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim, "PAYLOADS_MAX", 100)
+    both = await poll(core, "x", "q", max=5)
+    only_x = await poll(core, "x")
+    only_q = await poll(core, "q")
+    large = spec(queue="x", payload=b'"' + b"x" * 200 + b'"')
+    in_q, in_x = ids_of(await core.queue.enqueue([spec(queue="q"), large]))
+    assert await is_given(both, in_x)
+    assert await is_given(only_q, in_q)
     only_x.cancel()
 
 
