@@ -17,8 +17,9 @@ _INT_CHARS_MAX = len(str(INT_MIN))
 _FIELD_CHARS_MAX = 200
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+# Possessive, so that a string without an end is gone through once, and not back again.
 _STRING = re.compile(
-    r'"([^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*)"',
+    r'"([^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+)"',
 )
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)")
