@@ -17,7 +17,19 @@ from tqnode.metrics import Metrics
 from tqnode.queue import Queue
 from tqnode.store import Reader, Store, Tx
 from tqnode.sweeper import Sweeper
-from tqnode.task import Ask, ClaimedTask, Complete, Enqueued, Finish, Finished, Task, TaskSpec, TaskState
+from tqnode.task import (
+    Ask,
+    ClaimedTask,
+    Complete,
+    Enqueued,
+    Fail,
+    Finish,
+    Finished,
+    Snooze,
+    Task,
+    TaskSpec,
+    TaskState,
+)
 
 T = TypeVar("T")
 
@@ -99,6 +111,18 @@ def ask(*queues: str, **fields: Any) -> Ask:
     return Ask(**{"queues": queues or ("default",), "worker": "w1"} | fields)
 
 
+def complete(task: ClaimedTask, **fields: Any) -> Complete:
+    return Complete(id=task.id, token=task.token, **fields)
+
+
+def fail(task: ClaimedTask, **fields: Any) -> Fail:
+    return Fail(id=task.id, token=task.token, **fields)
+
+
+def snooze(task: ClaimedTask, delay_ms: int = 0) -> Snooze:
+    return Snooze(id=task.id, token=task.token, delay_ms=delay_ms)
+
+
 @dataclass
 class Core:
     """Store, queue and sweeper of one node, without HTTP."""
@@ -145,7 +169,7 @@ class Core:
 
     async def complete(self, task: ClaimedTask) -> Finished:
         """Completes a claimed task."""
-        return await self.finish(Complete(id=task.id, token=task.token))
+        return await self.finish(complete(task))
 
     async def state(self, task_id: str) -> TaskState:
         return (await self.queue.get(task_id)).state
