@@ -12,7 +12,8 @@ from tests.e2e.history import Enqueue, Grant, History, Said, What
 from tests.e2e.raw_http import Answer, NoAnswer, NotSent, RawClient
 
 QUEUES = ("left", "right")
-LEASES_S = (0.3, 1.0, 10.0)
+LEASES_S = (0.02, 0.02, 0.1, 1.0, 10.0)
+"""The shortest run out between two kills: after each start a lease has its full time again."""
 ARRAY_MAX = 6
 CLAIM_MAX = 8
 BACKLOG_MAX = 400
@@ -145,8 +146,8 @@ class Worker(Client):
                 await self._heartbeat(grant)
             if self.random.random() < 0.05:
                 continue  # abandoned: its lease will run out
-            if grant.lease_expires_ms - grant.returned_ms < 1000 * LEASES_S[0] and self.random.random() < 0.1:
-                await asyncio.sleep(1.5 * LEASES_S[0])  # a zombie: its lease is over
+            if self.random.random() < 0.1:
+                await asyncio.sleep(2 * LEASES_S[0])  # a zombie, if the lease was a short one
             await self.say(grant, self._choice())
 
     def _choice(self) -> What:
