@@ -20,7 +20,8 @@ def _no_personal_settings() -> Iterator[None]:
     """Whoever runs the tests may have a token, a URL, a configuration file or a proxy: none may matter."""
     with tempfile.TemporaryDirectory(prefix="tqnode-home-") as home, pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith(("TQ_", "TQNODE_")) or name.lower().endswith("_proxy"):
+            # PYTHONUNBUFFERED and its like would hide what happens to everybody else.
+            if name.startswith(("TQ_", "TQNODE_", "PYTHON")) or name.lower().endswith("_proxy"):
                 patch.delenv(name)
         patch.setenv("HOME", home)
         patch.delenv("XDG_CONFIG_HOME", raising=False)

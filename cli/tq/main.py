@@ -207,7 +207,8 @@ def _flushed(code: int) -> int:
     except BrokenPipeError:
         code = ExitCode.BROKEN_PIPE
     except OSError as error:
-        code = _tell_os_error(error)
+        # A command that has failed has told why, most likely of this very output.
+        code = code or _tell_os_error(error)
     else:
         if code != ExitCode.BROKEN_PIPE:
             return code

@@ -44,7 +44,7 @@ class DemoProcess:
     def _all_said(self) -> bool:
         if self.process.poll() is not None:
             raise RuntimeError(f"the demo ended with {self.process.returncode}:\n{self.output}")
-        return "try:" in self.output and self.output.endswith("\n\n")
+        return self.output.partition("try:\n\n")[2].endswith("\n\n")
 
     def end(self) -> None:
         if self.process.poll() is None:
