@@ -10,6 +10,7 @@ import uvloop
 
 from tqnode.clock import SystemClock
 from tqnode.config import Config
+from tqnode.connection import ANSWER_WHOLE, BODY_HERE
 from tqnode.http_server import HttpServer, bind, url_of
 
 _ANSWER: Final = (
@@ -20,12 +21,13 @@ _ANSWER: Final = (
 _HEADERS: Final = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_ANSWER))]
 
 
-async def app(_scope: Any, receive: Any, send: Any) -> None:
-    """Answers any request like an enqueue of one task, once its body is there."""
-    while (await receive()).get("more_body", False):
-        pass
-    await send({"type": "http.response.start", "status": 201, "headers": _HEADERS})
-    await send({"type": "http.response.body", "body": _ANSWER})
+async def app(scope: Any, receive: Any, _send: Any) -> None:
+    """Answers any request like an enqueue of one task, as soon as its body is there, as the node itself does."""
+    extensions = scope["extensions"]
+    if extensions[BODY_HERE]() is None:
+        while (await receive()).get("more_body", False):
+            pass
+    assert extensions[ANSWER_WHOLE](201, _HEADERS, _ANSWER)
 
 
 async def serve() -> None:

@@ -17,6 +17,8 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 RETRY_AFTER_S: Final = 1
 ANSWER_WHOLE: Final = "tqnode.answer_whole"
 """The ASGI extension by which an application answers in one piece."""
+BODY_HERE: Final = "tqnode.body_here"
+"""The ASGI extension by which an application takes a body that has come with its head."""
 
 
 def _answer_whole(
@@ -54,6 +56,20 @@ def _answer_whole(
         cycle.transport.close()
     cycle.on_response()
     return True
+
+
+def _body_here(cycle: RequestResponseCycle) -> bytes | None:
+    """Takes the whole body if it has arrived, as most have: ``receive()`` would be set up to wait for it.
+
+    Args:
+        cycle: the request it belongs to.
+    """
+    if cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
+        return None
+    body = bytes(cycle.body)
+    cycle.body = bytearray()
+    cycle.flow.resume_reading()
+    return body
 
 
 class Watch:
@@ -124,8 +140,10 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_headers_complete()
         # The application's task has not run yet: it finds this in its scope.
-        whole = functools.partial(_answer_whole, self.cycle)
-        self.scope["extensions"] = {ANSWER_WHOLE: whole}  # type: ignore[dict-item]  # ASGI leaves the value to us
+        self.scope["extensions"] = {
+            ANSWER_WHOLE: functools.partial(_answer_whole, self.cycle),  # type: ignore[dict-item]  # ASGI leaves the value to us
+            BODY_HERE: functools.partial(_body_here, self.cycle),  # type: ignore[dict-item]  # as above
+        }
 
     def on_message_complete(self) -> None:
         self._arriving_since = None

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -13,6 +13,7 @@ from tqnode.api.decode import Decoder
 from tqnode.api.json_body import surely_fine
 from tqnode.api.json_scan import scan
 from tqnode.api.waiting import ClientGone
+from tqnode.connection import BODY_HERE
 from tqnode.errors import (
     BodyTooLarge,
     InvalidField,
@@ -26,6 +27,7 @@ Headers = list[tuple[bytes, bytes]]
 
 JSON_TYPE = (b"content-type", b"application/json")
 _JSON = b"application/json"
+_NONE: dict[str, Any] = {}
 # A body larger than this is judged in a thread when the quick check can't vouch for it,
 _SCAN_HERE_BYTES_MAX = 65_536
 # and one larger than this even for the quick check: for the largest it takes most of a second.
@@ -157,6 +159,12 @@ class Call:
                 self.idempotency_key = value.decode("latin-1")
         if content_type != _JSON and not (optional and content_type is None):
             _judge_content_type(content_type)
+        here = self.scope.get("extensions", _NONE).get(BODY_HERE)
+        body: bytes | None = here() if here is not None else None
+        if body is not None:
+            if len(body) > self.context.config.body_bytes_max:
+                raise self._too_large()
+            return body
         try:
             return await self.context.patience.wait(self._arrival())
         except TimeoutError:
