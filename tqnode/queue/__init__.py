@@ -100,7 +100,7 @@ class Queue:
             IdempotencyMismatch: the key came with another body.
             QueueFull: a limit on queues would be exceeded.
         """
-        return await self._store.write(lambda tx: self._enqueuer.once(tx, specs, idempotency))
+        return await self._store.submit(lambda tx: self._enqueuer.once(tx, specs, idempotency))
 
     async def enqueue_partial(
         self, specs: Sequence[TaskSpec], *, idempotency: Idempotency | None = None
@@ -211,7 +211,7 @@ class Queue:
 
     async def finish(self, finishes: Sequence[Finish]) -> list[Finished | TqnodeError]:
         """Ends each attempt on its own, in order; in the place of one that can't be, why not."""
-        return await self._store.write(lambda tx: self._finisher.finish_all(tx, finishes))
+        return await self._store.submit(lambda tx: self._finisher.finish_all(tx, finishes))
 
     # -- one task, by a person -------------------------------------------------------------
 

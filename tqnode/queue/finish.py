@@ -99,28 +99,28 @@ class Finisher:
 
     def _complete_all(self, tx: Tx, run: dict[str, Complete]) -> list[Finished | TqnodeError]:
         """Completes plain ones, each of another task, with two statements for all of them."""
-        answers: dict[str, Finished | TqnodeError] = {}
-        fences: dict[int, tuple[bytes, token.Fence, Complete]] = {}
+        wanted: dict[int, tuple[bytes, Complete]] = {}
         for task_id, asked in run.items():
             try:
-                where = place(task_id)
-                fences[where["seq"]] = (where["id"], token.read(asked.token, task=task_id), asked)
-            except TqnodeError as error:
-                answers[task_id] = error
-        found = {row[0]: row for row in tx.all(_READ_RUNNING, {"seqs": _encode_seqs(list(fences))})}
+                packed = ids.parse(task_id)
+            except ValueError:
+                continue
+            wanted[ids.seq_of(packed)] = packed, asked
+        found = {row[0]: row for row in tx.all(_READ_RUNNING, {"seqs": _encode_seqs(list(wanted))})}
         held = [
             found[seq]
-            for seq, (packed, fence, _) in fences.items()
-            if seq in found and found[seq][1:4] == (packed, fence.grants, fence.secret)
+            for seq, (packed, asked) in wanted.items()
+            if seq in found and found[seq][1] == packed and token.write(*found[seq][2:4]) == asked.token
         ]
         try:
             tx.run(_COMPLETE_MANY, {"seqs": _encode_seqs([row[0] for row in held]), "now_ms": tx.now_ms})
         except apsw.ConstraintError:
             # One must give up its unique key first: each on its own finds out which.
             held = []
-        self._note_completions(tx, held, [fences[row[0]][2] for row in held])
+        self._note_completions(tx, held, [wanted[row[0]][1] for row in held])
+        answers: dict[str, Finished | TqnodeError] = {}
         for row in held:
-            task_id = fences[row[0]][2].id
+            task_id = wanted[row[0]][1].id
             answers[task_id] = Finished(id=task_id, state=TaskState.SUCCEEDED)
         # What is left was finished before, or lost, or is none.
         return [answers[asked.id] if asked.id in answers else self._try(tx, asked) for asked in run.values()]
