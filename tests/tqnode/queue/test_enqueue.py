@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tqnode.nodes import Core, ids_of, open_core, spec
+from tests.tqnode.nodes import Core, HeldWriter, ids_of, open_core, settle, spec
 from tqnode.errors import IdempotencyMismatch, QueueFull, UniqueConflict
 from tqnode.queue import Filters
 from tqnode.task import Complete, Enqueued, Fail, Idempotency, TaskState
@@ -322,6 +322,23 @@ async def test_a_repeated_partial_enqueue_of_another_number_of_tasks_is_refused(
     with pytest.raises(IdempotencyMismatch):
         await core.queue.enqueue_partial([spec()], idempotency=key("a"))
     assert await core.count("task") == 2
+
+
+async def test_a_new_queue_is_there_though_the_request_before_that_would_have_made_it_was_undone(
+    core: Core,
+) -> None:
+    await core.enqueue(unique_key="k")
+    taken = {"unique_key": "k", "unique_mode": "reject"}
+    async with HeldWriter(core.store):
+        refused = asyncio.create_task(core.queue.enqueue([spec(queue="new"), spec(**taken)]))
+        making = asyncio.create_task(core.enqueue(queue="new"))
+        await settle()
+    with pytest.raises(UniqueConflict):
+        await refused
+    assert ids_of(await core.claim("new", max=5)) == [await making]
+    answers = await core.queue.enqueue_partial([spec(queue="newer", **taken), spec(queue="newer")])
+    assert isinstance(answers[0], UniqueConflict)
+    assert len(await core.claim("newer", max=5)) == 1
 
 
 # -- limits --------------------------------------------------------------------------------------
