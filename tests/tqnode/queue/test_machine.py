@@ -355,4 +355,4 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 if settings.get_current_profile_name() != "long":
-    TestMachine.settings = settings(max_examples=50, stateful_step_count=40)
+    TestMachine.settings = settings(max_examples=40, stateful_step_count=40)
