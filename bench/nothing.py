@@ -22,7 +22,7 @@ _HEADERS: Final = [(b"content-type", b"application/json"), (b"content-length", b
 
 
 async def app(scope: Any, receive: Any, _send: Any) -> None:
-    """Answers any request like an enqueue of one task, as soon as its body is there, as the node itself does."""
+    """Answers any request like an enqueue of one task, once its body is there, by the ways the node takes."""
     extensions = scope["extensions"]
     if extensions[BODY_HERE]() is None:
         while (await receive()).get("more_body", False):
