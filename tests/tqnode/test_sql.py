@@ -77,8 +77,8 @@ def test_migrations_are_numbered_without_a_gap_from_one() -> None:
 
 
 QUICK = {
-    "find_claimable": "task_ready",
-    "find_claimable_of_kinds": "task_ready",
+    "find_claimable": "task_ready (",
+    "find_claimable_of_kind": "task_ready_of_kind",
     "claim_tasks": "INTEGER PRIMARY KEY",
     "read_running": "INTEGER PRIMARY KEY",
     "complete_tasks": "INTEGER PRIMARY KEY",
@@ -105,7 +105,7 @@ def test_a_statement_that_must_be_quick_uses_its_index_and_scans_no_table(
     assert not scans, plan
 
 
-@pytest.mark.parametrize("name", ["find_claimable", "find_claimable_of_kinds"])
+@pytest.mark.parametrize("name", ["find_claimable", "find_claimable_of_kind"])
 def test_the_claim_takes_tasks_in_the_order_of_the_index_without_sorting(
     name: str, database: apsw.Connection
 ) -> None:

@@ -1,6 +1,8 @@
 """Hands ready tasks to a worker, under a lease."""
 
-from contextlib import closing
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, closing
+from heapq import merge
 
 import msgspec
 
@@ -9,11 +11,11 @@ from tqnode.clock import Rng
 from tqnode.queue import token
 from tqnode.queue.rows import texts_of
 from tqnode.sql import statement
-from tqnode.store.tx import Row, TaskEvent, Tx
+from tqnode.store.tx import Params, Row, TaskEvent, Tx
 from tqnode.task import Ask, ClaimedTask, TaskState
 
 _FIND = statement("find_claimable")
-_FIND_OF_KINDS = statement("find_claimable_of_kinds")
+_FIND_OF_KIND = statement("find_claimable_of_kind")
 _CLAIM_ONE = statement("claim_task")
 _CLAIM_MANY = statement("claim_tasks")
 _FIND_QUEUE = statement("find_queue")
@@ -51,16 +53,12 @@ def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask] | None:
             "now_ms": tx.now_ms,
             "max": wanted,
         }
-        if ask.kinds is None:
-            found = tx.each(_FIND, params)
-        else:
-            found = tx.each(_FIND_OF_KINDS, params | {"kinds": msgspec.json.encode(ask.kinds).decode()})
         rows = []
-        with closing(found):
-            for row in found:
+        with ExitStack() as open_rows:
+            for row in _best_first(tx, ask.kinds, params, open_rows):
                 rows.append(row)
                 room -= len(row[_PAYLOAD])
-                if room <= 0:
+                if len(rows) == wanted or room <= 0:
                     break
         if not rows:
             continue
@@ -73,6 +71,21 @@ def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask] | None:
         claimed += [_hand_over(tx, ask, queue, secret, row) for row in rows]
         tx.moved(queue, TaskState.READY, TaskState.RUNNING, len(rows))
     return claimed
+
+
+def _best_first(tx: Tx, kinds: Sequence[str] | None, params: Params, open_rows: ExitStack) -> Iterable[Row]:
+    """The ready tasks of a queue in the order of claims, found one by one."""
+    if kinds is None:
+        return open_rows.enter_context(closing(tx.each(_FIND, params)))
+    # Each kind has its own line, so that no number of tasks of other kinds stands before a worker's own.
+    lines = [
+        open_rows.enter_context(closing(tx.each(_FIND_OF_KIND, {**params, "kind": kind}))) for kind in kinds
+    ]
+    return lines[0] if len(lines) == 1 else merge(*lines, key=_rank)
+
+
+def _rank(row: Row) -> tuple[int, int, int]:
+    return -row[3], row[4], row[0]
 
 
 def _hand_over(tx: Tx, ask: Ask, queue: str, secret: int, row: Row) -> ClaimedTask:

@@ -81,13 +81,13 @@ WHERE t.state = 'ready' AND t.queue = :queue AND t.priority >= :min_priority
     AND (t.expires_at_ms IS NULL OR t.expires_at_ms > :now_ms)
 ORDER BY t.priority DESC, t.run_at_ms, t.seq LIMIT :max
 
--- name: find_claimable_of_kinds
+-- name: find_claimable_of_kind
 SELECT t.seq, t.id, t.kind, t.priority, t.run_at_ms, t.grants, t.attempt, t.max_attempts, t.crashes,
     t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags
 FROM task t JOIN task_body b USING (seq)
 WHERE t.state = 'ready' AND t.queue = :queue AND t.priority >= :min_priority
     AND (t.expires_at_ms IS NULL OR t.expires_at_ms > :now_ms)
-    AND t.kind IN (SELECT value FROM json_each(:kinds))
+    AND t.kind = :kind
 ORDER BY t.priority DESC, t.run_at_ms, t.seq LIMIT :max
 
 -- name: claim_task

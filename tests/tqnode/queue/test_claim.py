@@ -62,6 +62,16 @@ async def test_a_claim_takes_no_more_than_fits_into_memory_and_at_least_one(
     assert ids_of(await core.claim(max=10)) == [large]
 
 
+async def test_tasks_of_several_kinds_come_in_one_order_whatever_lies_between(core: Core) -> None:
+    made = [
+        await core.enqueue(kind=kind, priority=priority)
+        for kind, priority in [("a", 1), ("b", 9), ("other", 200), ("a", 9), ("c", 1), ("b", 200)]
+    ]
+    wanted = [made[n] for n in (5, 1, 3, 0, 4)]
+    first = await core.claim(kinds=("c", "a", "b"), max=2)
+    assert ids_of([*first, *await core.claim(kinds=("c", "a", "b"), max=10)]) == wanted
+
+
 async def test_queues_are_drained_in_the_order_they_are_named(core: Core) -> None:
     low = [await core.enqueue(queue="a", priority=1) for _ in range(2)]
     high = [await core.enqueue(queue="b", priority=255) for _ in range(2)]

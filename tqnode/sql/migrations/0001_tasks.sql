@@ -39,6 +39,7 @@ CREATE TABLE task (
 
 -- The order of claims. The row number comes last in every index, so FIFO needs no column.
 CREATE INDEX task_ready ON task (queue, priority DESC, run_at_ms) WHERE state = 'ready';
+CREATE INDEX task_ready_of_kind ON task (queue, kind, priority DESC, run_at_ms) WHERE state = 'ready';
 CREATE INDEX task_due ON task (run_at_ms) WHERE state = 'scheduled';
 CREATE INDEX task_lease ON task (lease_expires_at_ms) WHERE state = 'running';
 CREATE INDEX task_expiry ON task (expires_at_ms)
