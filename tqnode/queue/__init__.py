@@ -4,11 +4,13 @@ All times are integer milliseconds, all JSON is bytes.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
+from functools import partial
 
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
-from tqnode.errors import NotFound, TqnodeError
+from tqnode.errors import Draining, NotFound, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.queue import claim as claims
 from tqnode.queue import listing, queues, workers
@@ -50,6 +52,8 @@ __all__ = [
     "WorkerRow",
     "WorkerSpec",
 ]
+
+logger = logging.getLogger(__name__)
 
 PURGE_SLICE = 200
 """Tasks deleted in one transaction of a purge."""
@@ -190,7 +194,13 @@ class Queue:
         if not tasks:
             return
         snoozes: list[Finish] = [Snooze(id=task.id, token=task.token) for task in tasks]
-        self._store.submit(lambda tx: self._finisher.finish_all(tx, snoozes))
+        try:
+            # In the background: a node with too much to do must not keep what nobody works on.
+            returned = self._store.submit(lambda tx: self._finisher.finish_all(tx, snoozes), background=True)
+        except Draining:
+            _say_kept(len(tasks), "the node is stopping")
+        else:
+            returned.add_done_callback(partial(_say_if_kept, len(tasks)))
 
     async def give_back(self, tasks: Sequence[ClaimedTask]) -> None:
         """Returns claimed tasks that could not be handed over; their attempt is not spent."""
@@ -346,6 +356,18 @@ class Queue:
         for name, tasks in counts.items():
             self._metrics.operations.labels(name).inc(tasks)
             self._since_start[name] = self._since_start.get(name, 0) + tasks
+
+
+def _say_if_kept(tasks: int, returned: "asyncio.Future[list[Finished | TqnodeError]]") -> None:
+    error = None if returned.cancelled() else returned.exception()
+    if error is not None:
+        _say_kept(tasks, str(error))
+
+
+def _say_kept(tasks: int, why: str) -> None:
+    logger.warning(
+        "%d tasks claimed for a client that has gone keep their lease until it ends: %s", tasks, why
+    )
 
 
 _S = TaskState

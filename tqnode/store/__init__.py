@@ -96,9 +96,9 @@ class Store:
         """
         return await self._writer.submit(operation, background=background)
 
-    def submit(self, operation: Operation[T]) -> "asyncio.Future[T]":
+    def submit(self, operation: Operation[T], *, background: bool = False) -> "asyncio.Future[T]":
         """As :meth:`write`, without waiting; cancelling the future before its turn takes it back."""
-        return self._writer.submit(operation)
+        return self._writer.submit(operation, background=background)
 
     async def read(self, operation: Callable[[Reader], T]) -> T:
         """Runs ``operation`` on a snapshot of what is committed."""

@@ -190,7 +190,7 @@ class Tx:
         self._connection.pragma("incremental_vacuum", pages)
 
     def take_seq(self) -> int:
-        """A row number that was never used."""
+        """A row number that no task has."""
         seq = self.next_seq
         self.next_seq = seq + 1
         return seq

@@ -123,12 +123,12 @@ class Writer:
         """Hands an operation to the writer; cancelling the future before its turn takes it back.
 
         Raises:
-            Overloaded: too many wait.
+            Overloaded: too many requests wait; background work, which is bounded by itself, is taken.
             Draining: the store is closing.
         """
         if self._refusing:
             raise Draining("the node is stopping")
-        if len(self._requests) >= self._backlog_max:
+        if not background and len(self._requests) >= self._backlog_max:
             raise Overloaded(f"{self._backlog_max} operations wait for the disk already")
         future: asyncio.Future[T] = self._loop.create_future()
         (self._background if background else self._requests).append(_Pending(operation, future))
