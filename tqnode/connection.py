@@ -55,6 +55,8 @@ def _answer_whole(
     if not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
+    # They hold the cycle that holds them: nobody needs them now, and the garbage collector need not come.
+    cycle.scope.pop("extensions", None)
     return True
 
 
@@ -110,6 +112,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._unsent_bytes = 0
         self._unsent_since = 0
+        self._answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -117,6 +120,14 @@ class Connection(HttpToolsProtocol):
             self._refuse(
                 HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "the node has as many connections as it takes"
             )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # uvicorn tells only the request that came last; while others wait behind it, that is not the one
+        # being answered, which would go on and write to a closed transport.
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:
@@ -148,6 +159,10 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._arriving_since = None
         super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is not HTTP; ``msg`` is uvicorn's sentence about it."""

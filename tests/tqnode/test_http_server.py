@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+import uvloop
 
 from tests.waiting import eventually_async
 from tqnode.clock import SystemClock
@@ -147,6 +148,25 @@ async def test_a_client_that_does_not_read_its_answer_is_let_go() -> None:
             client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
             assert await eventually_async(lambda: server.connections == 1)
             assert await eventually_async(lambda: server.connections == 0)
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_requests_behind_an_answer_that_nobody_reads_are_dropped_without_a_fault(
+    loop_factory: Callable[[], asyncio.AbstractEventLoop], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def large(_receive: Callable[[], Awaitable[Any]]) -> bytes:
+        return b"x" * 300_000
+
+    async def neglect() -> None:
+        async with serving(large, request_read_s=0.3) as (server, port):
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 100)
+                assert await eventually_async(lambda: server.connections == 1)
+                assert await eventually_async(lambda: server.connections == 0)
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(neglect())
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_a_connection_beyond_the_most_is_answered_503_and_a_freed_place_is_given_away() -> None:
