@@ -12,7 +12,6 @@ from typing import Any, TextIO
 import msgspec
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-FORMATS = ("text", "json")
 
 _FACTS = "tq_facts"
 
