@@ -56,7 +56,7 @@ class Enqueuer:
         if known is not None:
             return _answers.decode(known)
         answer = self.enqueue(tx, specs)
-        _remember(tx, idempotency, msgspec.json.encode(answer))
+        _remember(tx, idempotency, answer)
         return answer
 
     def each(
@@ -83,7 +83,7 @@ class Enqueuer:
             except TqnodeError as error:
                 answers.append(error)
         made = [answer if isinstance(answer, Enqueued) else None for answer in answers]
-        _remember(tx, idempotency, msgspec.json.encode(made))
+        _remember(tx, idempotency, made)
         return answers
 
     def enqueue(self, tx: Tx, specs: Sequence[TaskSpec]) -> list[Enqueued]:
@@ -252,12 +252,12 @@ def _known_answer(tx: Tx, idempotency: Idempotency | None) -> bytes | None:
     return bytes(answer)
 
 
-def _remember(tx: Tx, idempotency: Idempotency | None, answer: bytes) -> None:
+def _remember(tx: Tx, idempotency: Idempotency | None, answer: Sequence[Enqueued | None]) -> None:
     if idempotency is not None:
         row = {
             "key": idempotency.key,
             "digest": idempotency.digest,
-            "answer": answer,
+            "answer": msgspec.json.encode(answer),
             "now_ms": tx.now_ms,
         }
         tx.run(_ADD_IDEMPOTENCY, row)
