@@ -7,6 +7,7 @@ is in :meth:`Api.__call__` and nowhere else.
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from starlette.requests import Request
@@ -18,6 +19,7 @@ from tqnode.api.call import Call, Headers, Reply
 from tqnode.api.context import Context
 from tqnode.api.convert import Conversion
 from tqnode.api.metrics import HttpMetrics
+from tqnode.api.openapi import document
 from tqnode.api.pages import pages
 from tqnode.api.patience import Patience
 from tqnode.api.query import query_of
@@ -70,6 +72,7 @@ def build(
         patience=Patience(clock, within_s=config.request_read_s),
         check_turn=asyncio.Semaphore(1),
         scan_turn=asyncio.Semaphore(1),
+        description=cache(lambda: document(ROUTES)),
         began=clock.monotonic(),
     )
     return Api(context, Router(ROUTES, http))

@@ -1,6 +1,7 @@
 """What every call of the API works with."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tqnode.api.convert import Conversion
@@ -34,5 +35,7 @@ class Context:
     """Held while a very large body is checked in a thread, so that such bodies share the memory for one."""
     scan_turn: asyncio.Semaphore
     """Held while a large body is scanned in a thread, so that such bodies take one core at most."""
+    description: Callable[[], bytes]
+    """The API in OpenAPI's words; made when it is first asked for."""
     began: float
     """Monotonic seconds at the start."""

@@ -1,7 +1,7 @@
 """``/openapi.json``: made from the routes that are served and the types they speak."""
 
 import re
-from functools import cache
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -10,7 +10,6 @@ import msgspec
 from tq import wire
 from tqnode.api.codes import CODES, OF_EVERY_BODY, OF_EVERY_CALL, OF_EVERY_WRITE
 from tqnode.api.route import Parameter, Route
-from tqnode.api.routes import ROUTES
 
 Json = dict[str, Any]
 
@@ -23,15 +22,14 @@ _PATH_ABOUT = {"id": "The id, a UUID.", "queue": "The queue's name."}
 _PROBLEM = "application/problem+json"
 
 
-@cache
-def document() -> bytes:
-    """The description as JSON, OpenAPI 3.1."""
-    parts = [part for route in ROUTES for part in (route.body, *route.answers.values())]
+def document(routes: Sequence[Route]) -> bytes:
+    """The description of ``routes`` as JSON, OpenAPI 3.1."""
+    parts = [part for route in routes for part in (route.body, *route.answers.values())]
     types = [wire.Problem, wire.TaskEvent, *(one for part in parts for one in _types_of(part))]
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     by_type = dict(zip(map(repr, types), schemas, strict=True))
     paths: dict[str, Json] = {}
-    for route in ROUTES:
+    for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type)
     whole = {
         "openapi": "3.1.0",
