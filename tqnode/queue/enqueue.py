@@ -22,6 +22,9 @@ _DROP_KEY = statement("drop_key")
 _REPLACE_TASK = statement("replace_task")
 _REPLACE_BODY = statement("replace_body")
 _FIND_QUEUE = statement("find_queue")
+_FIND_EMPTY_QUEUES = statement("find_empty_queues")
+_DROP_QUEUE = statement("drop_queue")
+_DROP_TALLIES = statement("drop_tallies")
 _COUNT_QUEUES = statement("count_queues")
 _ADD_QUEUE = statement("add_queue")
 _READ_DEPTH = statement("read_depth")
@@ -167,7 +170,7 @@ class Enqueuer:
                 )
         for queue in new:
             (queues,) = tx.one(_COUNT_QUEUES) or (0,)
-            if queues >= self._config.queues_max:
+            if queues >= self._config.queues_max and not _drop_empty_queues(tx):
                 raise QueueFull(f"there are {queues} queues already, the most allowed", retry_after_s=60.0)
             tx.run(_ADD_QUEUE, {"queue": queue, "now_ms": tx.now_ms})
 
@@ -261,3 +264,17 @@ def _remember(tx: Tx, idempotency: Idempotency | None, answer: Sequence[Enqueued
             "now_ms": tx.now_ms,
         }
         tx.run(_ADD_IDEMPOTENCY, row)
+
+
+def _drop_empty_queues(tx: Tx) -> int:
+    """Forgets the queues without a task that nobody has paused; how many.
+
+    Without that, names that are used once would use up the number of queues for good.
+    """
+    # What this group did is not in the tallies yet.
+    touched = {move[0] for move in tx.effects.moves} | tx.depths.keys()
+    empty = [name for (name,) in tx.all(_FIND_EMPTY_QUEUES) if name not in touched]
+    for name in empty:
+        tx.run(_DROP_QUEUE, {"queue": name})
+        tx.run(_DROP_TALLIES, {"queue": name})
+    return len(empty)

@@ -7,6 +7,16 @@ SELECT count(*) FROM queue
 -- name: add_queue
 INSERT INTO queue (name, created_at_ms) VALUES (:queue, :now_ms)
 
+-- name: find_empty_queues
+SELECT name FROM queue
+WHERE NOT paused AND NOT EXISTS (SELECT 1 FROM tally WHERE queue = name AND tasks > 0)
+
+-- name: drop_queue
+DELETE FROM queue WHERE name = :queue
+
+-- name: drop_tallies
+DELETE FROM tally WHERE queue = :queue
+
 -- name: set_paused
 UPDATE queue SET paused = :paused WHERE name = :queue
 

@@ -1,10 +1,11 @@
 import asyncio
+from pathlib import Path
 
 import pytest
 
-from tests.tqnode.nodes import Core, spec
+from tests.tqnode.nodes import Core, open_core, spec
 from tests.waiting import eventually_async
-from tqnode.errors import NotFound
+from tqnode.errors import NotFound, QueueFull
 from tqnode.queue import PURGE_SLICE, queues
 from tqnode.task import FINAL, WAITING, Complete, TaskState
 
@@ -176,3 +177,26 @@ async def test_the_size_of_the_database_counts_its_free_pages(core: Core) -> Non
     await core.queue.purge("default", [TaskState.READY])
     database = (await core.queue.stats()).database
     assert 500_000 < database["free"] <= database["file"]
+
+
+async def test_empty_queues_make_room_for_new_ones_unless_they_are_paused(tmp_path: Path) -> None:
+    async with open_core(tmp_path / "tq.db", queues_max=3) as core:
+        await core.queue.enqueue([spec(queue=name) for name in ("empty", "full", "paused")])
+        await core.queue.pause("paused")
+        for name in ("empty", "paused"):
+            await core.queue.purge(name, [TaskState.READY])
+        await core.enqueue(queue="new")
+        assert [info.queue for info in await core.queue.queues()] == ["full", "new", "paused"]
+        with pytest.raises(QueueFull):
+            await core.enqueue(queue="empty")
+        assert not await core.drift()
+
+
+async def test_a_queue_that_fills_in_the_same_group_is_not_taken_for_empty(tmp_path: Path) -> None:
+    async with open_core(tmp_path / "tq.db", queues_max=2) as core:
+        await core.queue.enqueue([spec(queue="a"), spec(queue="b")])
+        for name in ("a", "b"):
+            await core.queue.purge(name, [TaskState.READY])
+        await core.queue.enqueue([spec(queue="a"), spec(queue="c")])
+        assert [info.queue for info in await core.queue.queues()] == ["a", "c"]
+        assert not await core.drift()
