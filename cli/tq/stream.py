@@ -28,11 +28,13 @@ class EventStream:
         """Reads the stream at ``path``, after ``last_event_id`` if given.
 
         Raises:
-            TqError: the node refused, or could not be reached ``retries`` times in a row.
+            TqError: the node refused, closed the stream at once ``retries`` times in a row, or could not be
+                reached as often before the stream was open for the first time.
         """
         last_id, failures, opened_before = last_event_id, 0, False
         while True:
             reply, base = yield from self._open(path, last_id)
+            away = False
             if isinstance(reply, Reply) and _is_stream(reply):
                 if opened_before and last_id is None:
                     # Nothing had come by which to go on: what happened meanwhile is unknown.
@@ -49,8 +51,10 @@ class EventStream:
                     raise trouble.error
                 self._exchange.targets.failed(base)
                 error = trouble.error
+                # A node that was there comes back, and what follows it has nothing else to do.
+                away = opened_before
             failures += 1
-            if failures > self._exchange.retries:
+            if failures > self._exchange.retries and not away:
                 raise error
             wait_s = pause_s(failures, fraction=self._clock.fraction())
             yield Pause(max(wait_s, min(error.retry_after_s or 0.0, RETRY_AFTER_S_MAX)))

@@ -71,11 +71,20 @@ def test_the_filters_of_a_stream_are_in_its_address() -> None:
     assert node.opens[0].url == f"{NODE}/v1/events?queue=a+b&kind=k&id=1&id=2"
 
 
-def test_a_node_that_stays_away_ends_the_stream() -> None:
-    node = Node(STREAM, event(1), CUT, *[Lost(sent=False, reason="connection refused")] * 10)
+def test_a_node_that_is_not_there_ends_the_stream_before_it_began() -> None:
+    node = Node(*[Lost(sent=False, reason="connection refused")] * 10)
     with pytest.raises(errors.TqUnavailable, match="connection refused"):
-        run(node, emits=2, retries=3)
+        run(node, emits=1, retries=3)
     assert len(node.opens) == 1 + 3
+
+
+def test_a_node_that_was_there_is_waited_for_however_long_it_stays_away() -> None:
+    refused = Lost(sent=False, reason="connection refused")
+    node = Node(STREAM, event(1), CUT, *[refused] * 50, STREAM, event(2))
+    drive = run(node, emits=2, retries=3)
+    assert [item.id for item in drive.items] == ["b-1", "b-2"]
+    assert node.last_ids == [None, *["b-1"] * 51]
+    assert max(drive.pauses) <= 5.0
 
 
 def test_a_node_that_closes_each_stream_at_once_ends_it() -> None:
