@@ -52,7 +52,7 @@ class BareQueue:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._connection = open_writer(folder / "bare.db")
+        self._connection = open_writer(folder / f"{type(self).__name__}.db")
         migrate(self._connection)
         self._connection.execute(_ADD_QUEUE, {"queue": QUEUE, "now_ms": NOW_MS})
         self._seq = 0

@@ -10,6 +10,7 @@ import pytest
 
 from bench.bare import BareQueue, Held
 from bench.core import Core
+from bench.plain import PlainQueue
 from bench.rounds import Duel, Plain
 from tqnode.task import ClaimedTask
 
@@ -189,12 +190,31 @@ def test_lifecycles_in_batches(pair: Pair, duel: Duel, size: int, callers: int) 
         pair.bare.complete(pair.bare.claim(callers, size))
 
     duel(
-        f"enqueue+claim+complete, batches of {size}, {callers} callers",
+        f"enqueue+claim+complete, batches of {size}, {callers} caller{'s' * (callers - 1)}",
         ours=Plain(lambda: pair.core.lifecycle(callers=callers, calls=calls // callers, size=size)),
         baseline=Plain(lambda: repeat(calls // callers, bare_lifecycle)),
         against="a",
         tasks=calls * size,
     )
+
+
+def test_lifecycles_in_batches_against_a_plain_loop(pair: Pair, duel: Duel, folder: Path) -> None:
+    size = 100
+    calls = calls_of(size)
+    plain = PlainQueue(folder)
+
+    def plain_lifecycle() -> None:
+        plain.enqueue(1, size)
+        plain.complete(plain.claim(1, size))
+
+    duel(
+        f"enqueue+claim+complete, batches of {size}, 1 caller",
+        ours=Plain(lambda: pair.core.lifecycle(callers=1, calls=calls, size=size)),
+        baseline=Plain(lambda: repeat(calls, plain_lifecycle)),
+        against="p",
+        tasks=calls * size,
+    )
+    plain.close()
 
 
 def calls_of(size: int) -> int:

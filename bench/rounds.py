@@ -63,7 +63,8 @@ class Duel:
 
         Args:
             name: the line in the table.
-            against: what the baseline is: "a" (the bare loop) or "b" (the server that stores nothing).
+            against: what the baseline is: "a" (the bare loop), "p" (the plain one) or "b" (the server that
+                stores nothing).
             tasks: how many one round is about.
             rounds: how many rounds count; one more goes before, to warm both up.
         """
@@ -95,9 +96,9 @@ class Duel:
 
 def table(outcomes: list[Outcome]) -> list[str]:
     """The lines of the table at the end."""
-    head = f"{'':44} {'tasks/s':>9} {'baseline':>9}    {'ratio':>5}  (lowest-highest)"
+    head = f"{'':52} {'tasks/s':>9} {'baseline':>9}    {'ratio':>5}  (lowest-highest)"
     lines = [
-        f"{one.name:44} {one.tasks_per_s:9,.0f} {one.baseline_per_s:9,.0f} {one.baseline}  "
+        f"{one.name:52} {one.tasks_per_s:9,.0f} {one.baseline_per_s:9,.0f} {one.baseline}  "
         f"{one.ratio:5.2f}  ({one.lowest:.2f}-{one.highest:.2f})"
         for one in outcomes
     ]
