@@ -139,6 +139,9 @@ class Config:
         3, "Leases in a row that run out before a task is dead.", unit="leases", low=1, high=1000
     )
 
+    workers_max: int = setting(
+        10_000, "Most workers registered at a time.", unit="workers", low=1, high=1_000_000
+    )
     worker_heartbeat_s: float = setting(
         10.0, "How often workers are told to report.", unit="seconds", low=0.1, high=3600
     )

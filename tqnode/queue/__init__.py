@@ -77,6 +77,7 @@ class Queue:
         self._clock = clock
         self._rng = rng
         self._metrics = metrics
+        self._workers_max = config.workers_max
         movement = Movement(config)
         self._enqueuer = Enqueuer(config, rng)
         self._finisher = Finisher(rng=rng, metrics=metrics, enqueuer=self._enqueuer, movement=movement)
@@ -308,8 +309,14 @@ class Queue:
     # -- workers and figures ---------------------------------------------------------------
 
     async def register(self, spec: WorkerSpec) -> WorkerRow:
-        """Adds a worker under a new id."""
-        return await self._store.write(lambda tx: workers.register(tx, spec, self._rng))
+        """Adds a worker under a new id.
+
+        Raises:
+            Overloaded: too many are registered already.
+        """
+        return await self._store.write(
+            lambda tx: workers.register(tx, spec, self._rng, limit=self._workers_max)
+        )
 
     async def worker_heartbeat(
         self, worker_id: str, leases: Sequence[HeldLease]

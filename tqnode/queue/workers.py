@@ -4,12 +4,13 @@ import msgspec
 
 from tqnode import ids
 from tqnode.clock import Rng
-from tqnode.errors import NotFound
+from tqnode.errors import NotFound, Overloaded
 from tqnode.queue.rows import Reads, texts_of
 from tqnode.sql import statement
 from tqnode.store.tx import Tx
 
 _ADD = statement("add_worker")
+_COUNT = statement("count_workers")
 _READ = statement("read_workers")
 _TOUCH = statement("touch_worker")
 _STEER = statement("steer_worker")
@@ -45,8 +46,14 @@ class WorkerRow(msgspec.Struct, frozen=True, kw_only=True):
     running: int
 
 
-def register(tx: Tx, spec: WorkerSpec, rng: Rng) -> WorkerRow:
-    """Adds a worker under a new id."""
+def register(tx: Tx, spec: WorkerSpec, rng: Rng, *, limit: int) -> WorkerRow:
+    """Adds a worker under a new id.
+
+    Raises:
+        Overloaded: ``limit`` workers are registered already.
+    """
+    if sum(count for _, count in tx.all(_COUNT)) >= limit:
+        raise Overloaded(f"{limit} workers are registered already, the most allowed", retry_after_s=10.0)
     packed = ids.pack(at_ms=tx.now_ms, seq=rng.bits(ids.SEQ_BITS), nonce=rng.bits(ids.NONCE_BITS))
     worker_id = ids.text(packed)
     params = {

@@ -53,7 +53,10 @@ QUEUES_MAX = 100
     help="Tasks to claim beyond free slots (default: 0).",
 )
 @click.option(
-    "--lease-s", type=Duration(), help="How long this worker may be silent (default: as the task says)."
+    "--lease",
+    "lease_s",
+    type=Duration(),
+    help="How long this worker may be silent (default: as the task says).",
 )
 @click.option(
     "--grace", "grace_s", type=Duration(), default="30s", help="For running tasks at a stop (default: 30s)."
@@ -142,7 +145,7 @@ def _check(given: dict[str, Any]) -> None:
     elif given["processes"]:
         raise click.UsageError("--processes is for --app; a program of --exec is a process anyway")
     if given["lease_s"] is not None and given["lease_s"] <= 0:
-        raise click.UsageError("--lease-s must be more than nothing")
+        raise click.UsageError("--lease must be more than nothing")
     if len(set(given["queues"])) > QUEUES_MAX:
         raise click.UsageError(f"a worker serves at most {QUEUES_MAX} queues")
 

@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import pytest
 
-from tests.tqnode.nodes import Core, spec
+from tests.tqnode.nodes import Core, open_core, spec
 from tqnode import ids
-from tqnode.errors import NotFound
+from tqnode.errors import NotFound, Overloaded
 from tqnode.queue import WorkerSpec
 
 
@@ -35,6 +37,15 @@ async def test_a_worker_that_starts_again_gets_another_id(core: Core) -> None:
     made = [await core.queue.register(WorkerSpec(name="blue")) for _ in range(5)]
     assert len({worker.id for worker in made}) == 5
     assert len(await core.queue.workers()) == 5
+
+
+async def test_no_more_workers_may_register_than_the_limit_says(tmp_path: Path) -> None:
+    async with open_core(tmp_path / "tq.db", workers_max=2) as core:
+        first, _ = [await core.queue.register(WorkerSpec(name="w")) for _ in range(2)]
+        with pytest.raises(Overloaded, match="2 workers are registered"):
+            await core.queue.register(WorkerSpec(name="w"))
+        await core.queue.forget(first.id)
+        await core.queue.register(WorkerSpec(name="w"))
 
 
 async def test_a_worker_shows_how_many_tasks_it_holds(core: Core) -> None:
