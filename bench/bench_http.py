@@ -1,4 +1,4 @@
-"""A real node over HTTP against the same server with a handler that stores nothing."""
+"""A real node over HTTP against the same server with an enqueue that stores nothing, and with none at all."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.bare import BareQueue
-from bench.processes import Load, NodeProcess, NothingServer
+from bench.processes import Load, NodeProcess, Server
 from bench.rounds import Duel, Plain
 
 REQUESTS = {1: 600, 8: 3000, 32: 6000}
@@ -26,8 +26,15 @@ def node(folder: Path) -> Iterator[NodeProcess]:
 
 
 @pytest.fixture(scope="module")
-def nothing() -> Iterator[NothingServer]:
-    server = NothingServer()
+def nothing() -> Iterator[Server]:
+    server = Server("bench.nothing")
+    yield server
+    server.end()
+
+
+@pytest.fixture(scope="module")
+def constant() -> Iterator[Server]:
+    server = Server("bench.constant")
     yield server
     server.end()
 
@@ -39,15 +46,19 @@ def load() -> Iterator[Load]:
     process.end()
 
 
+@pytest.mark.parametrize("against", ["b", "s"])
 @pytest.mark.parametrize("connections", REQUESTS)
 def test_single_enqueues_over_http(
     node: NodeProcess,
-    nothing: NothingServer,
+    nothing: Server,
+    constant: Server,
     load: Load,
     duel: Duel,
     notes: list[str],
     connections: int,
+    against: str,
 ) -> None:
+    baseline = nothing if against == "b" else constant
     requests = REQUESTS[connections] // connections
 
     def connect(url: str) -> None:
@@ -56,8 +67,8 @@ def test_single_enqueues_over_http(
     duel(
         f"HTTP enqueue, single, {connections} connections",
         ours=Plain(load.run, partial(connect, node.url)),
-        baseline=Plain(load.run, partial(connect, nothing.url)),
-        against="b",
+        baseline=Plain(load.run, partial(connect, baseline.url)),
+        against=against,
         tasks=requests * connections,
     )
     ours = load.waits[1::2]
@@ -68,8 +79,8 @@ def test_single_enqueues_over_http(
     )
 
 
-def test_lifecycles_over_http_against_the_server_that_stores_nothing(
-    node: NodeProcess, nothing: NothingServer, load: Load, duel: Duel
+def test_lifecycles_over_http_against_the_server_alone(
+    node: NodeProcess, constant: Server, load: Load, duel: Duel
 ) -> None:
     def connect(url: str, *, stored: bool) -> None:
         load.prepare(url, "lifecycle", connections=WORKERS, requests=LIFECYCLES, size=SIZE, stored=stored)
@@ -77,8 +88,8 @@ def test_lifecycles_over_http_against_the_server_that_stores_nothing(
     duel(
         f"HTTP enqueue+claim+complete, batches of {SIZE}, {WORKERS} conn.",
         ours=Plain(load.run, partial(connect, node.url, stored=True)),
-        baseline=Plain(load.run, partial(connect, nothing.url, stored=False)),
-        against="b",
+        baseline=Plain(load.run, partial(connect, constant.url, stored=False)),
+        against="s",
         tasks=WORKERS * LIFECYCLES * SIZE,
     )
 

@@ -1,44 +1,51 @@
-"""Baseline (b): the node's own HTTP server around a handler that reads the body and stores nothing.
+"""Baseline (b): the same server and the same API, with an enqueue that stores nothing.
+
+All that a single enqueue does before and after the disk is done: the request is routed, its JSON judged and
+decoded, the task checked and its defaults filled in, the answer made. Only the store is not there.
 
 Run as ``python -m bench.nothing``; it prints its URL and serves until it is killed.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 import uvloop
 
-from tqnode.clock import SystemClock
+from bench.constant import serve
+from tqnode import ids
+from tqnode.api.app import build
+from tqnode.clock import SystemClock, SystemRng
 from tqnode.config import Config
-from tqnode.connection import ANSWER_WHOLE, BODY_HERE
-from tqnode.http_server import HttpServer, bind, url_of
+from tqnode.metrics import Metrics
+from tqnode.task import Enqueued, TaskSpec, TaskState
 
-_ANSWER: Final = (
-    b'{"id":"0198c0de-0000-7000-8000-000000000000","queue":"default","kind":"bench","state":"ready",'
-    b'"priority":128,"created_at":"2026-01-31T12:00:00.000Z","run_at":"2026-01-31T12:00:00.000Z","attempt":0,'
-    b'"max_attempts":10,"lease_s":30.0}'
-)
-_HEADERS: Final = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_ANSWER))]
+_ID: Final = ids.text(ids.pack(at_ms=1_769_860_800_000, seq=1, nonce=1))
 
 
-async def app(scope: Any, receive: Any, _send: Any) -> None:
-    """Answers any request like an enqueue of one task, once its body is there, by the ways the node takes."""
-    extensions = scope["extensions"]
-    if extensions[BODY_HERE]() is None:
-        while (await receive()).get("more_body", False):
-            pass
-    assert extensions[ANSWER_WHOLE](201, _HEADERS, _ANSWER)
+class StoresNothing:
+    """Stands where the queue stands, and answers as it does."""
+
+    async def enqueue(self, specs: Sequence[TaskSpec], *, idempotency: object = None) -> list[Enqueued]:
+        """What an enqueue of these tasks would answer."""
+        return [Enqueued(_ID, TaskState.READY, False, 1_769_860_800_000) for _ in specs]
 
 
-async def serve() -> None:
-    """Serves as the node does."""
-    config = Config(listen="127.0.0.1:0")
-    listener = bind(config)
-    await HttpServer(app, listener=listener, config=config, clock=SystemClock()).start()
-    print(url_of(listener), flush=True)
-    await asyncio.Event().wait()
+async def main() -> None:
+    """Serves until killed."""
+    queue: Any = StoresNothing()
+    await serve(
+        build(
+            queue,
+            config=Config(),
+            clock=SystemClock(),
+            rng=SystemRng(),
+            metrics=Metrics(),
+            draining=asyncio.Event(),
+        )
+    )
 
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve())
+        runner.run(main())

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from tests.e2e.processes import NodeProcess
 
-__all__ = ["Load", "NodeProcess", "NothingServer"]
+__all__ = ["Load", "NodeProcess", "Server"]
 
 END_S = 10.0
 
@@ -30,11 +30,15 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
     return pipe
 
 
-class NothingServer:
-    """Baseline (b), in its own process."""
+class Server:
+    """A baseline's server, in its own process.
 
-    def __init__(self) -> None:
-        self._process = _start("bench.nothing")
+    Args:
+        module: which one.
+    """
+
+    def __init__(self, module: str) -> None:
+        self._process = _start(module)
         self.url = _pipe(self._process.stdout).readline().strip()
         assert self.url, "it did not start"
 
