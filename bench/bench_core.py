@@ -198,6 +198,26 @@ def test_lifecycles_in_batches(pair: Pair, duel: Duel, size: int, callers: int) 
     )
 
 
+@pytest.mark.parametrize("callers", [8, 16])
+def test_lifecycles_of_many_callers_against_a_loop_that_commits_each_batch(
+    pair: Pair, duel: Duel, callers: int
+) -> None:
+    size = 100
+    calls = 2 * 16
+
+    def bare_lifecycle() -> None:
+        pair.bare.enqueue(1, size)
+        pair.bare.complete(pair.bare.claim(1, size))
+
+    duel(
+        f"enqueue+claim+complete, batches of {size}, {callers} callers",
+        ours=Plain(lambda: pair.core.lifecycle(callers=callers, calls=calls // callers, size=size)),
+        baseline=Plain(lambda: repeat(calls, bare_lifecycle)),
+        against="1",
+        tasks=calls * size,
+    )
+
+
 def test_lifecycles_in_batches_against_a_plain_loop(pair: Pair, duel: Duel, folder: Path) -> None:
     size = 100
     calls = calls_of(size)

@@ -24,7 +24,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("tasks per second, and the ratio to the baseline of the same run")
         terminalreporter.write_line("\n".join(table(config.stash[_OUTCOMES])))
         terminalreporter.write_line(
-            "a: the same SQL in a bare apsw loop; p: plain SQL in one; b: the same server, storing nothing"
+            "a: the same SQL in a bare apsw loop (1: a batch a transaction); p: plain SQL in one; "
+            "b: the same server and API, storing nothing; s: the server alone"
         )
     for note in config.stash[_NOTES]:
         terminalreporter.write_line(note)
