@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
@@ -45,7 +46,7 @@ class Stage:
         self.answer_came.set()
 
 
-class Client:
+class Client(ABC):
     """One client with its own connection and its own chance.
 
     Args:
@@ -82,8 +83,9 @@ class Client:
         finally:
             self.http.close()
 
+    @abstractmethod
     async def turn(self) -> None:
-        raise NotImplementedError
+        """Does one thing."""
 
 
 class Producer(Client):

@@ -89,7 +89,7 @@ class Tx:
         last_id_ms: the newest id's time, which the next ids don't go below.
     """
 
-    __slots__ = ("_connection", "depths", "effects", "id_ms", "next_seq", "now_ms")
+    __slots__ = ("_connection", "_owed", "depths", "effects", "id_ms", "next_seq", "now_ms", "settled")
 
     def __init__(self, connection: apsw.Connection, *, now_ms: int, next_seq: int, last_id_ms: int) -> None:
         self._connection = connection
@@ -99,6 +99,16 @@ class Tx:
         self.effects = Effects()
         self.depths: dict[str, int] = {}
         """How many tasks wait now in the queues that this group was found to have to do with."""
+        self._owed = 0
+        self.settled = 0
+        """Rows that earlier operations had noted and this one's statements brought to be written."""
+
+    def begin_operation(self) -> tuple[int, ...]:
+        """Where the effects stand as an operation begins, for :meth:`undo`."""
+        mark = self.effects.mark()
+        self._owed = mark[0]
+        self.settled = 0
+        return mark
 
     def all(self, sql: str, params: Params | None = None) -> list[Row]:
         """Every row of a statement."""
@@ -160,6 +170,8 @@ class Tx:
                 start += count
         # Not before they are written: an error must not make them vanish from under their operations.
         self.effects.inserts.clear()
+        self.settled += self._owed
+        self._owed = 0
 
     def atomically(self, operation: Callable[[], T]) -> T:
         """Runs a part of an operation that, should it raise, leaves nothing behind."""
@@ -181,7 +193,8 @@ class Tx:
 
     def undo(self, mark: tuple[int, ...]) -> None:
         """Forgets what an operation noted whose statements were undone."""
-        self.effects.cut(mark)
+        # Once the rows noted before it are written, all that is still noted is its own.
+        self.effects.cut((0, *mark[1:]) if self.settled else mark)
         self.depths.clear()
 
     def give_back_pages(self, pages: int) -> None:

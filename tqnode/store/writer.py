@@ -247,7 +247,7 @@ class Writer:
         """Runs one operation so that its failure leaves nothing of it behind."""
         if pending.future.cancelled():
             return
-        mark = tx.effects.mark()
+        mark = tx.begin_operation()
         before = self._connection.total_changes()
         if isolated:
             self._connection.execute(_SAVEPOINT)
@@ -259,7 +259,7 @@ class Writer:
         except (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.NotADBError):
             raise
         except Exception as error:
-            if self._connection.total_changes() != before and not isolated:
+            if self._connection.total_changes() != before + tx.settled and not isolated:
                 # Most failures come before the first write; only this one costs the others a second run.
                 self._connection.execute(_ROLLBACK)
                 raise _Tainted from error

@@ -70,6 +70,29 @@ async def test_an_operation_that_fails_before_it_writes_leaves_its_neighbours_in
     assert await first_group is await last_group
 
 
+async def test_rows_that_others_noted_are_not_taken_for_what_a_failed_operation_wrote(core: Core) -> None:
+    runs: list[str] = []
+
+    def refused(tx: Tx) -> None:
+        runs.append("refused")
+        # Its look has the tasks written that were noted before it; its own row is only noted.
+        assert tx.one("SELECT count(*) FROM task") == (2,)
+        tx.insert("insert_tag", ("of nobody", 1))
+        raise NotFound("queue", "nowhere")
+
+    async with HeldWriter(core.store):
+        enqueues = [asyncio.create_task(core.enqueue()) for _ in range(2)]
+        await settle()
+        failing = core.store.submit(refused)
+        last = asyncio.create_task(core.enqueue())
+        await settle()
+    with pytest.raises(NotFound):
+        await failing
+    await asyncio.gather(*enqueues, last)
+    assert runs == ["refused"], "the group ran once"
+    assert (await core.count("task"), await core.count("task_tag")) == (3, 0)
+
+
 @pytest.mark.parametrize("error", [NotFound("queue", "nowhere"), ValueError("a bug of ours")], ids=type)
 async def test_an_operation_that_fails_after_it_wrote_leaves_nothing_and_its_neighbours_whole(
     core: Core, error: Exception
