@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 
-from tq.worker.guard import Guard
+from tq.worker.guard import MARK, Guard
 
 # Ignored in every Python process, and an ignored signal stays ignored in what it starts.
 _AS_USUAL = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -31,6 +31,7 @@ class Group:
         self, argv: Sequence[str], *, environment: Mapping[str, str], files: Mapping[int, int], guard: Guard
     ) -> None:
         self._guard = guard
+        mark = guard.announce()
         # Copied above the standard numbers first: else a source may be overwritten before it is used.
         copies: dict[int, int] = {}
         try:
@@ -39,16 +40,19 @@ class Group:
             self.pid = os.posix_spawn(
                 argv[0],
                 list(argv),
-                environment,
+                {**environment, MARK: mark},
                 file_actions=[(os.POSIX_SPAWN_DUP2, copy, number) for number, copy in copies.items()],
                 setsid=True,
                 setsigmask=(),
                 setsigdef=_AS_USUAL,
             )
+        except BaseException:
+            guard.retract(mark)
+            raise
         finally:
             for copy in copies.values():
                 os.close(copy)
-        guard.add(self.pid)
+        guard.add(self.pid, mark)
         try:
             self.pidfd = os.pidfd_open(self.pid)
         except OSError:

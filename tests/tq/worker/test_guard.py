@@ -65,6 +65,7 @@ def test_program_gets_the_descriptors_it_is_given_and_no_others(guard: Guard) ->
 
 
 def test_program_that_does_not_exist_is_an_error_and_leaves_nothing(guard: Guard) -> None:
+    guard.retract(guard.announce())  # starts the guarding process, whose pipe stays
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(FileNotFoundError):
         Group(["/nonexistent/program"], environment={}, files={1: 2}, guard=guard)
@@ -109,3 +110,29 @@ sys.stdin.read()
         assert runs(pid)
         owner.kill()
     eventually(lambda: not runs(pid))
+
+
+def test_group_that_was_just_starting_ends_when_its_owner_is_killed() -> None:
+    """The worker dies after the start of a program, before it could say the program's number."""
+    script = """
+import os, sys
+from tq.worker.guard import MARK, Guard
+guard = Guard()
+kept, unknown = guard.announce(), guard.announce()
+pids = [
+    os.posix_spawn("/bin/sleep", ["sleep", "600"], {MARK: mark}, setsid=True) for mark in (kept, unknown)
+]
+guard.add(pids[0], kept)
+guard.remove(pids[0])
+print(*pids, flush=True)
+sys.stdin.read()
+"""
+    owner = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with owner:
+        assert owner.stdout is not None
+        forgotten, starting = map(int, owner.stdout.readline().split())
+        assert runs(starting)
+        owner.kill()
+    eventually(lambda: not runs(starting))
+    assert runs(forgotten)
+    os.killpg(forgotten, signal.SIGKILL)
