@@ -1,0 +1,87 @@
+"""What a node has to do: the outputs of the step function, to be carried out in their order."""
+
+import msgspec
+
+from tqnode.replication.entry import Head, Position
+from tqnode.replication.messages import AnyMessage
+
+
+class Row(msgspec.Struct, frozen=True):
+    """The lease row: a node's vote and whom it follows, in one.
+
+    Args:
+        term: highest term the node has seen.
+        holder: name of the node it gave its vote to, or takes entries from; empty if none yet.
+    """
+
+    term: int
+    holder: str
+
+
+class SaveRow(msgspec.Struct, frozen=True):
+    """Fsync this before the next effect of the list is begun. If it can't be, the rest of the list is void and
+    the node starts anew from what its disk holds.
+
+    Args:
+        row: the new lease row.
+        fresh: the node still counts as one with an empty disk.
+    """
+
+    row: Row
+    fresh: bool
+
+
+class Store(msgspec.Struct, frozen=True):
+    """Store these entries, whose bytes came with the event, and fsync; then tell ``Stored``.
+
+    Entry 1 of a term takes the place of all entries of older terms, in the same transaction.
+    """
+
+    heads: tuple[Head, ...]
+
+
+class Trim(msgspec.Struct, frozen=True):
+    """Entries of ``before.term`` below ``before.txid`` may be deleted, in any later transaction."""
+
+    before: Position
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Send a message; it may be lost, and nothing waits for it. With an append go the bytes of its heads."""
+
+    to: str
+    message: AnyMessage
+
+
+class Lead(msgspec.Struct, frozen=True):
+    """The node was elected: apply the whole local log, open the database for writing, start the log writer
+    afresh, and tell ``Produced`` of all it writes, beginning with the snapshot (``term``, 1)."""
+
+    term: int
+
+
+class Serve(msgspec.Struct, frozen=True):
+    """A majority has the snapshot of ``term``: clients may be answered."""
+
+    term: int
+
+
+class StepDown(msgspec.Struct, frozen=True):
+    """Answer nothing more in ``term``, end the log writer, and follow.
+
+    Args:
+        term: in which it led.
+        why: for people.
+    """
+
+    term: int
+    why: str
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """A majority has stored all up to and with this position: it may be answered (leader) or applied (standby)."""
+
+    position: Position
+
+
+Effect = SaveRow | Store | Trim | Send | Lead | Serve | StepDown | Committed
