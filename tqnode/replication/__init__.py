@@ -1,0 +1,1 @@
+"""The log that Litestream writes: kept by a majority of nodes, applied by standbys."""
