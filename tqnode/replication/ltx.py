@@ -158,11 +158,11 @@ class LtxFile:
         tail = _END + index + _U64.pack(len(index)) + bytes(8)
         # The end's frame is shorter than a page's: some of the index came with it.
         found = frame + _take(source, len(tail) - len(frame))
+        if found != tail:
+            raise LtxError("the page index or the trailer does not fit the pages")
         checksum = _take(source, 8)
         if source.read(1):
             raise LtxError("bytes follow the trailer")
-        if found != tail:
-            raise LtxError("the page index or the trailer does not fit the pages")
         if _U64.unpack(checksum)[0] != crc64.go_iso(tail, crc) | _HIGHEST_BIT:
             raise LtxError("the CRC does not fit the content")
         if digest is not None:
