@@ -1,6 +1,7 @@
 """A real Litestream over one database, which tests write to and whose log they read."""
 
 import json
+import socket
 import subprocess
 import sys
 import tempfile
@@ -65,7 +66,8 @@ class Litestream:
             transport=httpx.HTTPTransport(uds=str(self._socket)), base_url="http://litestream", timeout=CALL_S
         )
         try:
-            eventually(self._answers, within_s=START_S, ignoring=(httpx.TransportError,))
+            eventually(self._listens, within_s=START_S, ignoring=(OSError,))
+            assert self._client.get("/info").status_code == 200
         except BaseException:
             self.stop()
             raise
@@ -97,10 +99,13 @@ class Litestream:
         """All it wrote."""
         return self._log.read_text()
 
-    def _answers(self) -> bool:
+    def _listens(self) -> bool:
         if self._process.poll() is not None:
             raise RuntimeError(f"litestream ended with {self._process.returncode}:\n{self.log}")
-        return self._client.get("/info").status_code == 200
+        # By hand: the client leaves a descriptor open for each connection it could not make.
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(self._socket))
+        return True
 
     def sync(self, *, archive: bool = False) -> int:
         """Has all that is committed written to the log; returns the last txid.
