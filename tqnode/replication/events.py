@@ -52,7 +52,16 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class Damaged(msgspec.Struct, frozen=True):
-    """The bytes of this stored entry are not what was stored: it must come again from the leader."""
+    """The bytes of this stored entry are not what was stored: it must come again from the leader.
+
+    After a start it is told anew, first of all, if it is known by then.
+    """
+
+    position: Position
+
+
+class Mended(msgspec.Struct, frozen=True):
+    """What a ``Mend`` effect asked for is fsynced."""
 
     position: Position
 
@@ -64,7 +73,9 @@ class CannotLead(msgspec.Struct, frozen=True):
 
 
 class HandOver(msgspec.Struct, frozen=True):
-    """Somebody wants another node to lead.
+    """Somebody wants another node to lead: the leader has begun no write since, and told ``Produced`` of all.
+
+    It ends in ``StepDown`` or in ``StayLeader``, within the time of one lease.
 
     Args:
         to: its name; None leaves the choice to the leader.
@@ -73,4 +84,4 @@ class HandOver(msgspec.Struct, frozen=True):
     to: str | None
 
 
-Event = Tick | Received | Produced | Stored | Applied | Damaged | CannotLead | HandOver
+Event = Tick | Received | Produced | Stored | Applied | Damaged | Mended | CannotLead | HandOver

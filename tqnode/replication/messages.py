@@ -1,7 +1,8 @@
-"""What nodes say to each other about leadership and the log; the transport carries the entries' bytes beside it.
+"""What nodes say to each other about leadership and the log; the entries' bytes travel beside it.
 
-Every message names the term it is said in. The transport adds, and checks, the protocol's version, the cluster,
-the sender's name and the sender's node id.
+Every message names the term it is said in. The transport adds, and checks, the protocol's version, the
+cluster, the sender's name and the sender's node id. It may lose, delay, repeat and reorder messages. Small
+ones should not wait behind a large one's bytes: they renew leases.
 """
 
 import msgspec
@@ -23,12 +24,14 @@ class WouldYou(Message, frozen=True, tag=True):
     """Asks, without effect, whether the receiver would vote for the sender in ``term``.
 
     Args:
-        last: the sender's last stored position.
+        last: the sender's last position.
         round: tells the answers to this question from those to earlier ones.
+        over: term whose leader has told the sender that it leads no more; 0 if none has.
     """
 
     last: Position
     round: int
+    over: int
 
 
 class Would(Message, frozen=True, tag=True):
@@ -49,12 +52,14 @@ class Ask(Message, frozen=True, tag=True):
     """Asks for the receiver's vote in ``term``, which is on the sender's own disk already.
 
     Args:
-        last: the sender's last stored position.
+        last: the sender's last position.
         round: tells the answers to this question from those to earlier ones.
+        over: as in :class:`WouldYou`.
     """
 
     last: Position
     round: int
+    over: int
 
 
 class Vote(Message, frozen=True, tag=True):
@@ -77,7 +82,7 @@ class Append(Message, frozen=True, tag=True):
         commit: highest txid of ``term`` that a majority has stored.
         sent: the leader's clock when it sent this, in seconds; comes back in the answer.
         admit: node id of the receiver, if it came with an empty disk and counts from this term on.
-        kept: lowest txid of ``term`` the leader still holds.
+        kept: lowest txid of ``term`` that the receiver should go on holding, once it is applied.
     """
 
     heads: tuple[Head, ...]
@@ -91,16 +96,33 @@ class Appended(Message, frozen=True, tag=True):
     """The answer to :class:`Append`; a ``term`` above the append's says that the sender leads no more.
 
     Args:
-        last: highest txid of ``term`` stored without a gap and fsynced.
-        applied: position up to which the node's database is.
-        sent: of the append that is answered.
+        last: highest txid of ``term`` stored without a gap and fsynced; 0 if none.
+        applied: position up to which the node needs no entries again.
+        sent: the latest that the node has heard from this leader in ``term``.
         counts: the node votes and counts for the majority.
+        eligible: the node could be elected now; a witness never could.
+        gap: entries after ``last`` are missing, and are to be sent again.
     """
 
     last: int
     applied: Position
     sent: float
     counts: bool
+    eligible: bool
+    gap: bool
+
+
+class Lend(Message, frozen=True, tag=True):
+    """To a node that asked for votes with less than the sender holds: the entries that it lacks.
+
+    Without it, two nodes could wait for each other for ever: one that holds the last entry and can't lead,
+    and one that could lead without it.
+
+    Args:
+        heads: entries of ``term``, each following the one before; their bytes travel beside the message.
+    """
+
+    heads: tuple[Head, ...]
 
 
 class Release(Message, frozen=True, tag=True):
@@ -111,4 +133,4 @@ class TakeOver(Message, frozen=True, tag=True):
     """From a leader that hands over: the receiver is to stand for election at once."""
 
 
-AnyMessage = WouldYou | Would | Ask | Vote | Append | Appended | Release | TakeOver
+AnyMessage = WouldYou | Would | Ask | Vote | Append | Appended | Lend | Release | TakeOver
