@@ -6,7 +6,7 @@ import pytest
 
 import tqnode.sql
 from tests.source_tree import sources
-from tqnode.sql import migrations, statement
+from tqnode.sql import NODE, QUEUE, migrations, statement
 
 FOLDER = Path(tqnode.sql.__file__).parent
 NAMES = sorted(
@@ -19,7 +19,8 @@ NAMES = sorted(
 @pytest.fixture(scope="module")
 def database() -> apsw.Connection:
     connection = apsw.Connection(":memory:")
-    for _, script in migrations():
+    # Both schemas in one: no table of either may have a name of the other's.
+    for _, script in [*migrations(QUEUE), *migrations(NODE)]:
         connection.execute(script)
     return connection
 
@@ -70,10 +71,12 @@ def test_a_second_statement_of_a_name_is_an_error(tmp_path: Path, monkeypatch: p
     assert statement("commit") == "COMMIT"
 
 
-def test_migrations_are_numbered_without_a_gap_from_one() -> None:
-    numbers = [number for number, _ in migrations()]
+@pytest.mark.parametrize("database_of", [QUEUE, NODE])
+def test_migrations_are_numbered_without_a_gap_from_one(database_of: str) -> None:
+    numbers = [number for number, _ in migrations(database_of)]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert all(script.strip() for _, script in migrations())
+    assert numbers
+    assert all(script.strip() for _, script in migrations(database_of))
 
 
 QUICK = {

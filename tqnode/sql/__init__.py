@@ -3,6 +3,12 @@
 import re
 from functools import cache
 from importlib import resources
+from typing import Final
+
+QUEUE: Final = "migrations"
+"""The queue's own database, ``tq.db``."""
+NODE: Final = "node_migrations"
+"""What is true of one node alone, ``node.db``."""
 
 _HEADER = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
@@ -42,9 +48,13 @@ def statement_of_rows(name: str, count: int) -> str:
     return head + values + ", ".join([row] * count)
 
 
-def migrations() -> list[tuple[int, str]]:
-    """The migrations in order: (number, script)."""
-    folder = resources.files(__name__) / "migrations"
+def migrations(of: str = QUEUE) -> list[tuple[int, str]]:
+    """The migrations of one database in order: (number, script).
+
+    Args:
+        of: the folder they stand in: :data:`QUEUE` or :data:`NODE`.
+    """
+    folder = resources.files(__name__) / of
     return sorted(
         (int(file.name.partition("_")[0]), file.read_text())
         for file in folder.iterdir()

@@ -2,7 +2,7 @@
 
 import apsw
 
-from tqnode.sql import migrations, statement
+from tqnode.sql import QUEUE, migrations, statement
 
 
 class SchemaTooNew(Exception):
@@ -19,14 +19,18 @@ class SchemaTooNew(Exception):
         )
 
 
-def migrate(connection: apsw.Connection) -> None:
+def migrate(connection: apsw.Connection, of: str = QUEUE) -> None:
     """Applies, each in its own transaction, the migrations the file does not have yet.
+
+    Args:
+        connection: to the file.
+        of: whose migrations: :data:`tqnode.sql.QUEUE` or :data:`tqnode.sql.NODE`.
 
     Raises:
         SchemaTooNew: nothing was changed.
         apsw.Error: the migration at hand was rolled back.
     """
-    steps = migrations()
+    steps = migrations(of)
     (found,) = connection.execute(statement("read_schema_version")).fetchone() or (0,)
     if found > steps[-1][0]:
         raise SchemaTooNew(found=found, known=steps[-1][0])
