@@ -4,12 +4,34 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 _PR_SET_PDEATHSIG: Final = 1
 _libc = ctypes.CDLL(None, use_errno=True)
+_BIND: Final = f"""
+import ctypes, os, sys
+ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {int(signal.SIGKILL)}, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]): os._exit(1)
+os.setpgid(0, 0)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def bound_to_this_process(argv: Sequence[str]) -> list[str]:
+    """A command that runs ``argv`` so that the kernel kills it when this process ends, however it ends.
+
+    As a group of its own: what a terminal sends to the foreground reaches this process alone.
+
+    It goes by way of an interpreter that becomes the program: in a process with threads no code of ours may
+    run between its fork and its exec.
+
+    Args:
+        argv: an absolute path and its arguments.
+    """
+    return [sys.executable, "-I", "-S", "-c", _BIND, str(os.getpid()), *argv]
 
 
 class ChildProcess:

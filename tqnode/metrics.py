@@ -1,6 +1,6 @@
 """What the node counts of itself: one registry, handed to whoever counts."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -41,4 +41,49 @@ class Metrics:
             "tq_leases_expired_total",
             "Leases that ran out because their worker fell silent.",
             registry=self.registry,
+        )
+
+
+class LitestreamMetrics:
+    """The collectors of the log and the archive; they are there only where Litestream runs.
+
+    Args:
+        registry: where they are registered.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.up = Gauge("tq_litestream_up", "Whether Litestream runs and answers.", registry=registry)
+        self.restarts = Counter(
+            "tq_litestream_restarts_total",
+            "Times that Litestream had to be started again.",
+            registry=registry,
+        )
+        self.sync_seconds = Histogram(
+            "tq_litestream_sync_duration_seconds",
+            "Time of one sync: to files on this disk, or to the archive.",
+            ["reached"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.term = Gauge("tq_term", "The term whose log is being written.", registry=registry)
+        self.txid = Gauge("tq_log_txid", "The last transaction of the log.", registry=registry)
+        self.archived_txid = Gauge(
+            "tq_archive_txid", "The last transaction that the archive has.", registry=registry
+        )
+        self.archive_age = Gauge(
+            "tq_archive_age_seconds", "Time since the archive had everything.", registry=registry
+        )
+        self.unknown = Counter(
+            "tq_unknown_outcomes_total", "Writes answered as of unknown outcome.", registry=registry
+        )
+        self.verified_age = Gauge(
+            "tq_backup_verified_age_seconds",
+            "Time since a restore was found to agree with the queue; -1 if none was yet.",
+            registry=registry,
+        )
+        self.verified_ok = Gauge(
+            "tq_backup_verified_ok", "Whether the last restore agreed with the queue.", registry=registry
+        )
+        self.verify_seconds = Gauge(
+            "tq_backup_verify_duration_seconds", "How long the last such restore took.", registry=registry
         )

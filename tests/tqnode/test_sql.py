@@ -6,7 +6,7 @@ import pytest
 
 import tqnode.sql
 from tests.source_tree import sources
-from tqnode.sql import NODE, QUEUE, migrations, statement
+from tqnode.sql import NODE, QUEUE, TERMS, migrations, statement
 
 FOLDER = Path(tqnode.sql.__file__).parent
 NAMES = sorted(
@@ -19,8 +19,8 @@ NAMES = sorted(
 @pytest.fixture(scope="module")
 def database() -> apsw.Connection:
     connection = apsw.Connection(":memory:")
-    # Both schemas in one: no table of either may have a name of the other's.
-    for _, script in [*migrations(QUEUE), *migrations(NODE)]:
+    # All schemas in one: no table of one may have a name of another's.
+    for _, script in [*migrations(QUEUE), *migrations(NODE), *migrations(TERMS)]:
         connection.execute(script)
     return connection
 
@@ -71,7 +71,7 @@ def test_a_second_statement_of_a_name_is_an_error(tmp_path: Path, monkeypatch: p
     assert statement("commit") == "COMMIT"
 
 
-@pytest.mark.parametrize("database_of", [QUEUE, NODE])
+@pytest.mark.parametrize("database_of", [QUEUE, NODE, TERMS])
 def test_migrations_are_numbered_without_a_gap_from_one(database_of: str) -> None:
     numbers = [number for number, _ in migrations(database_of)]
     assert numbers == list(range(1, len(numbers) + 1))

@@ -121,11 +121,15 @@ class Waiting:
                 self._wake(waiter, (queue, kind, priority))
                 return
 
+    def wake_all(self) -> None:
+        """Has every claim look again: what became claimable was not announced."""
+        for waiter in self._all():
+            self._wake(waiter, None)
+
     def drain(self) -> None:
         """Wakes all, now and in future: the node is stopping."""
         self._draining = True
-        for waiter in self._all():
-            self._wake(waiter, None)
+        self.wake_all()
 
     def _all(self) -> list[Waiter]:
         lines = [*self._lines.values(), self._resting]

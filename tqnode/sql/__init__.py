@@ -9,6 +9,8 @@ QUEUE: Final = "migrations"
 """The queue's own database, ``tq.db``."""
 NODE: Final = "node_migrations"
 """What is true of one node alone, ``node.db``."""
+TERMS: Final = "term_migrations"
+"""The list of terms, ``terms.db``."""
 
 _HEADER = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
@@ -52,7 +54,7 @@ def migrations(of: str = QUEUE) -> list[tuple[int, str]]:
     """The migrations of one database in order: (number, script).
 
     Args:
-        of: the folder they stand in: :data:`QUEUE` or :data:`NODE`.
+        of: the folder they stand in: :data:`QUEUE`, :data:`NODE` or :data:`TERMS`.
     """
     folder = resources.files(__name__) / of
     return sorted(

@@ -10,20 +10,29 @@ BUSY_TIMEOUT_MS = 5_000
 STATEMENT_CACHE = 256
 
 
-def open_writer(path: Path) -> apsw.Connection:
+def open_writer(path: Path, *, checkpoints: bool = True) -> apsw.Connection:
     """The one connection that writes: WAL, every COMMIT fsynced.
+
+    Args:
+        path: the database file.
+        checkpoints: whether it moves the write-ahead log into the file, now and then and when it closes.
+            Where Litestream does that, nobody else may: its next entry would be the whole database.
 
     Raises:
         apsw.Error: the file can't be opened or is not a database.
     """
     connection = apsw.Connection(str(path), statementcachesize=STATEMENT_CACHE)
-    _prepare(connection)
+    _prepare(connection, checkpoints=checkpoints)
     connection.execute(statement("writer_pragmas")).fetchall()
     return connection
 
 
-def open_reader(path: Path) -> apsw.Connection:
+def open_reader(path: Path, *, checkpoints: bool = True) -> apsw.Connection:
     """A connection that can't write.
+
+    Args:
+        path: the database file.
+        checkpoints: as for :func:`open_writer`; a reader that is the last to close would make one too.
 
     Raises:
         apsw.Error: the file can't be opened.
@@ -31,13 +40,16 @@ def open_reader(path: Path) -> apsw.Connection:
     connection = apsw.Connection(
         str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=STATEMENT_CACHE
     )
-    _prepare(connection)
+    _prepare(connection, checkpoints=checkpoints)
     connection.execute(statement("reader_pragmas")).fetchall()
     return connection
 
 
-def _prepare(connection: apsw.Connection) -> None:
+def _prepare(connection: apsw.Connection, *, checkpoints: bool) -> None:
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    if not checkpoints:
+        connection.wal_autocheckpoint(0)
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     # Without the planner's stability guarantee SQLite looks whether a bound value makes a partial index
     # usable, and for that compiles the statement anew each time a value changes: ten times a claim's cost.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)

@@ -51,16 +51,18 @@ class Readers:
     Args:
         path: the database file.
         threads: how many reads may run at once.
+        checkpoints: as for :func:`~tqnode.store.connection.open_writer`.
     """
 
-    def __init__(self, path: Path, *, threads: int) -> None:
+    def __init__(self, path: Path, *, threads: int, checkpoints: bool = True) -> None:
         self._path = path
+        self._checkpoints = checkpoints
         self._local = threading.local()
         self._connections: list[apsw.Connection] = []
         self._pool = ThreadPoolExecutor(threads, "tqnode-reader", initializer=self._open)
 
     def _open(self) -> None:
-        connection = open_reader(self._path)
+        connection = open_reader(self._path, checkpoints=self._checkpoints)
         self._local.connection = connection
         self._connections.append(connection)
 

@@ -1,0 +1,31 @@
+-- name: check_integrity
+PRAGMA integrity_check(10)
+
+-- name: count_by_state
+SELECT state, count(*) FROM task GROUP BY state
+
+-- name: tallies_that_lie
+SELECT queue, state, tasks FROM tally WHERE tasks <> 0
+EXCEPT
+SELECT queue, state, count(*) FROM task GROUP BY queue, state
+
+-- name: every_task
+SELECT * FROM task ORDER BY seq
+
+-- name: every_task_body
+SELECT * FROM task_body ORDER BY seq
+
+-- name: every_task_note
+SELECT * FROM task_note ORDER BY seq
+
+-- name: every_task_tag
+SELECT tag, seq FROM task_tag ORDER BY tag, seq
+
+-- name: every_queue
+SELECT * FROM queue ORDER BY name
+
+-- name: every_worker
+SELECT * FROM worker ORDER BY id
+
+-- name: every_idempotency
+SELECT * FROM idempotency ORDER BY key
