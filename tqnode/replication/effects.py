@@ -70,7 +70,8 @@ class Lead(msgspec.Struct, frozen=True):
     """The node was elected: once all stores asked for before are done, it prepares to write.
 
     That is: apply the whole local log, open the database for writing, start the log writer afresh, and tell
-    ``Produced`` of all it writes, beginning with the snapshot (``term``, 1). If the node itself led the local log's term, there is nothing to apply: its database is ahead of the log.
+    ``Produced`` of all it writes, beginning with the snapshot (``term``, 1). If the node itself led the local
+    log's term, there is nothing to apply: its database is ahead of the log.
     """
 
     term: int

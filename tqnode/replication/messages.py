@@ -98,7 +98,7 @@ class Appended(Message, frozen=True, tag=True):
     Args:
         last: highest txid of ``term`` stored without a gap and fsynced; 0 if none.
         applied: position up to which the node needs no entries again.
-        sent: the latest that the node has heard from this leader in ``term``.
+        sent: the latest that the node has heard in ``term``; far below 0 if none.
         counts: the node votes and counts for the majority.
         eligible: the node could be elected now; a witness never could.
         gap: entries after ``last`` are missing, and are to be sent again.

@@ -1,12 +1,15 @@
 """What the step function is given besides the event, and what it gives back besides the effects."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from tqnode.replication.effects import Row
-from tqnode.replication.entry import Head, Position
+from tqnode.replication.entry import NOTHING, Head, Position
 from tqnode.replication.heads import Heads
+
+NEVER: Final = -1e9
+"""A time before any that a node's clock, which counts from its machine's start, can show."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,8 +69,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         eligible: it could be elected.
         stored: highest txid of the term that it has stored without a gap.
         applied: position up to which it needs no entries again.
-        sent: the leader's clock, when it sent the latest append that the peer has heard; 0 if none.
-        heard: when it was last heard, by the leader's clock; 0 if never in this term.
+        sent: the leader's clock, when it sent the latest append that the peer has heard.
+        heard: when it was last heard in this term, by the leader's clock.
         next: lowest txid that was not sent yet, or is to be sent again.
         flying: bytes that were sent and are not known to be stored.
         moved: when something was last sent to it, or last known to be stored by it.
@@ -78,13 +81,13 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     counts: bool = False
     eligible: bool = False
     stored: int = 0
-    applied: Position = Position(0, 0)
-    sent: float = 0.0
-    heard: float = 0.0
+    applied: Position = NOTHING
+    sent: float = NEVER
+    heard: float = NEVER
     next: int = 1
     flying: int = 0
-    moved: float = 0.0
-    rewound: float = 0.0
+    moved: float = NEVER
+    rewound: float = NEVER
 
 
 class Campaign(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,8 +142,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         seen: highest term that any node has named.
         role: what it does.
         leader: whom it follows, or itself; None if it knows none.
-        lease_until: leader: when its lease runs out. Others: until when they vote for nobody but the holder of
-            their row.
+        lease_until: leader: when its lease runs out. Others: until when they vote for nobody but the holder
+            of their row.
         rest_until: it does not stand for election before.
         heads: entries it holds, those that are being stored included.
         stored: last position that is fsynced; never falls.
@@ -199,5 +202,5 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def last(self) -> Position:
-        """The last position that it holds on disk."""
+        """The last position on its disk."""
         return self.stored
