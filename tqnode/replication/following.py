@@ -165,14 +165,15 @@ def tick(turn: Turn) -> None:
     state = turn.state
     if state.leader is not None and turn.now >= state.lease_until:
         turn.put(leader=None)
-    if state.applied.term == state.heads.term == state.term == state.stored.term:
-        trim(turn, min(state.applied.txid + 1, state.leader_kept, state.stored.txid))
+    if state.applied.term == state.heads.term == state.term:
+        trim(turn, min(state.applied.txid + 1, state.leader_kept))
 
 
 def trim(turn: Turn, floor: int) -> None:
-    """Holds no entries below ``floor``."""
+    """Holds no entries below ``floor``; but the last one on disk, which the next has to follow, stays."""
     state = turn.state
-    if floor > state.heads.first:
+    floor = min(floor, state.stored.txid)
+    if state.stored.term == state.heads.term and floor > state.heads.first:
         holes = frozenset(hole for hole in state.holes if hole >= floor)
         turn.put(heads=state.heads.since(floor), holes=holes)
         turn.do(Trim(Position(state.heads.term, floor)))

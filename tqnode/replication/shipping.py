@@ -189,9 +189,8 @@ def _trim(turn: Turn) -> None:
         return
     applied = [peer.applied for peer in state.peers.values()]
     needed = 1 + min((at.txid if at.term == state.term else 0 for at in applied), default=state.heads.last)
-    floor = min(max(needed, _affordable(turn)), state.committed.txid, state.heads.last)
     if state.committed.term == state.term:
-        trim(turn, floor)
+        trim(turn, min(max(needed, _affordable(turn)), state.committed.txid))
 
 
 def _affordable(turn: Turn) -> int:
