@@ -44,11 +44,15 @@ def tick_leader(turn: Turn) -> None:
 
 
 def _wanted(turn: Turn) -> bool:
-    """A live peer needs a new term: its entries are gone, or its disk came empty after this one had begun."""
+    """A live peer needs a new term: its entries are gone, or its disk came empty after this one had begun.
+
+    Or a witness has to hold more than this node keeps: a new snapshot spares it the old entries.
+    """
     state = turn.state
+    beyond = state.heads.term == state.term and rules.spared(turn.settings, state) + 1 < state.heads.first
     for name, peer in state.peers.items():
         unknown = not peer.counts and state.newcomers.get(name) != peer.node_id
-        if is_live(turn, peer) and (unknown or is_behind(turn, peer)):
+        if is_live(turn, peer) and (unknown or is_behind(turn, peer) or (peer.witness and beyond)):
             return True
     return False
 

@@ -28,7 +28,7 @@ def on_append(turn: Turn, sender: str, append: Append) -> None:
             role="follower",
             sent=append.sent,
             leader_commit=max(state.leader_commit, append.commit),
-            leader_kept=max(state.leader_kept, append.kept),
+            leader_kept=append.kept,
         )
     gap, storing = take(turn, append.heads)
     if rules.admits(turn.state, append):
@@ -107,6 +107,7 @@ def answer(turn: Turn, to: str, *, gap: bool = False) -> None:
         counts=not state.fresh,
         eligible=rules.may_stand(turn.settings, state) and turn.now >= state.rest_until,
         gap=gap or (state.stored.term == state.term and rules.missing(state) > 0),
+        witness=turn.settings.witness,
     )
     turn.send(to, message)
 

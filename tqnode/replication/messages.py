@@ -102,6 +102,7 @@ class Appended(Message, frozen=True, tag=True):
         counts: the node votes and counts for the majority.
         eligible: the node could be elected now; a witness never could.
         gap: entries after ``last`` are missing, and are to be sent again.
+        witness: the node has no database: what it has trimmed, it does not hold.
     """
 
     last: int
@@ -110,6 +111,7 @@ class Appended(Message, frozen=True, tag=True):
     counts: bool
     eligible: bool
     gap: bool
+    witness: bool
 
 
 class Lend(Message, frozen=True, tag=True):

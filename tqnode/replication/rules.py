@@ -127,9 +127,19 @@ def admits(state: State, append: Append) -> bool:
     return state.fresh and append.admit == state.node_id and state.stored.term == append.term
 
 
+def spared(settings: Settings, state: State) -> int:
+    """Highest txid up to which a witness may trim: a majority holds all that without it.
+
+    Other nodes have what they trimmed in their database.
+    """
+    own = state.heads.last if state.heads.term == state.term else 0
+    others = (peer.stored for peer in state.peers.values() if peer.counts and not peer.witness)
+    return int(max(0.0, reached_by_majority(settings, (own, *others))))
+
+
 def committed(settings: Settings, state: State) -> int:
     """Highest txid of the leader's own term that a majority of nodes that count has stored."""
     own = stored_in_term(state)
     others = (peer.stored for peer in state.peers.values() if peer.counts)
     reached = reached_by_majority(settings, (own, *others))
-    return max(0, int(reached)) if reached > 0 else 0
+    return int(max(0.0, reached))

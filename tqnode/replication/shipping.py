@@ -57,6 +57,7 @@ def _noted(turn: Turn, sender: str, peer: Progress, answer: Appended) -> Progres
     changes: dict[str, object] = {
         "counts": rules.answer_counts(turn.state, sender, peer.node_id, answer),
         "eligible": answer.eligible,
+        "witness": answer.witness,
         "applied": max(peer.applied, answer.applied),
         "sent": max(peer.sent, answer.sent),
         "heard": turn.now,
@@ -146,14 +147,16 @@ def _batch(turn: Turn, peer: Progress) -> tuple[list[Head], int]:
 
 def send_append(turn: Turn, to: str, heads: tuple[Head, ...]) -> None:
     state = turn.state
-    own = state.heads.term == state.term
+    kept = state.heads.first if state.heads.term == state.term else 0
+    if state.peers[to].witness:
+        kept = min(kept, rules.spared(turn.settings, state) + 1)
     message = Append(
         term=state.term,
         heads=heads,
         commit=state.committed.txid if state.committed.term == state.term else 0,
         sent=turn.now,
         admit=state.newcomers.get(to),
-        kept=state.heads.first if own else 0,
+        kept=kept,
     )
     turn.send(to, message)
 

@@ -67,6 +67,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         node_id: of the peer's disk; empty if it was not heard yet.
         counts: what it has stored counts for the majority.
         eligible: it could be elected.
+        witness: it has no database: what it has trimmed, it does not hold.
         stored: highest txid of the term that it has stored without a gap.
         applied: position up to which it needs no entries again.
         sent: the leader's clock, when it sent the latest append that the peer has heard.
@@ -80,6 +81,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     node_id: str = ""
     counts: bool = False
     eligible: bool = False
+    witness: bool = False
     stored: int = 0
     applied: Position = NOTHING
     sent: float = NEVER
