@@ -21,6 +21,13 @@ class Answer:
 
     status: int
     body: bytes
+    head: bytes = b""
+
+    def header(self, name: str) -> str:
+        """The value of a header; empty without it."""
+        found = self.head.lower().partition(f"\r\n{name.lower()}:".encode())
+        value = self.head[len(found[0]) + len(found[1]) :] if found[1] else b""
+        return value.partition(b"\r\n")[0].strip().decode()
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -54,17 +61,26 @@ class RawClient:
         """
         return await self.call("GET", path, b"", {})
 
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The connection, opened if there is none.
+
+        Raises:
+            NotSent: see there.
+        """
+        if self._streams is None:
+            try:
+                self._streams = await asyncio.open_connection(self._host, self._port)
+            except OSError as error:
+                raise NotSent from error
+        return self._streams
+
     async def call(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         """Sends a request and waits for its answer.
 
         Raises:
             NotSent, NoAnswer: see there.
         """
-        try:
-            reader, writer = self._streams or await asyncio.open_connection(self._host, self._port)
-        except OSError as error:
-            raise NotSent from error
-        self._streams = reader, writer
+        reader, writer = await self.connect()
         lines = [f"{method} {path} HTTP/1.1", "host: node", "content-type: application/json"]
         lines += [f"content-length: {len(body)}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
@@ -72,7 +88,7 @@ class RawClient:
             writer.write("\r\n".join([*lines, "", ""]).encode() + body)
             head = await reader.readuntil(b"\r\n\r\n")
             length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
-            return Answer(int(head.split(None, 2)[1]), await reader.readexactly(int(length)))
+            return Answer(int(head.split(None, 2)[1]), await reader.readexactly(int(length)), head)
         except (OSError, asyncio.IncompleteReadError) as error:
             self.close()
             raise NoAnswer from error

@@ -1,0 +1,142 @@
+"""One whole run: clients at work, faults among the nodes, recovery, and judgement."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from tests.cluster.aftermath import all_tasks, drain, order_kept
+from tests.cluster.checker import ReclaimBound, acknowledged_without_majority, judge
+from tests.cluster.cluster import TTL_S, Cluster, cluster, now
+from tests.cluster.load import Load
+from tests.cluster.majority import LOSSES, Window, lose_majority
+from tests.cluster.member import Shape
+from tests.cluster.nemesis import Nemesis
+from tests.cluster.records import FaultRecord
+from tests.cluster.report import Report, summed_up
+from tests.e2e.database_file import inspect
+
+BOUND = ReclaimBound(ttl_s=TTL_S, election_s=3 * TTL_S, sweep_s=4.0)
+LOSSES_EVERY_S = 600.0
+"""The majority is taken away this often in a long run; each way once at least in any run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run does.
+
+    Args:
+        seconds: how long faults go on.
+        seed: of all choices.
+        nodes: how many there are.
+        kinds: of faults; all if empty.
+        losses: whether the majority is taken away now and then, too.
+    """
+
+    seconds: float
+    seed: str
+    nodes: int = 3
+    kinds: Sequence[str] = ()
+    losses: bool = True
+
+
+def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Report:
+    """Does as planned.
+
+    Args:
+        plan: what to do.
+        folder: for all files; it is left as it is, to be looked at.
+        say: told of what happens.
+
+    Returns:
+        The report, violations included.
+
+    Raises:
+        AssertionError: the nodes did not recover from faults they should recover from.
+    """
+    names = [chr(ord("a") + number) for number in range(plan.nodes)]
+    with cluster(folder, Shape(names=names)) as nodes:
+        began = now()
+
+        def told(what: str) -> None:
+            say(f"{now() - began:8.1f} s  {what}")
+
+        nodes.start()
+        told(f"{plan.nodes} nodes serve")
+        load = Load(folder, nodes.urls, plan.seed)
+        try:
+            nemesis = Nemesis(nodes, plan.seed, kinds=plan.kinds, say=told)
+            windows = _harm(plan, nodes, nemesis, load, told)
+            load.stop()
+            return _judged(plan, folder, nodes, load, nemesis.records, windows, told)
+        finally:
+            load.end()
+
+
+def _harm(
+    plan: Plan, nodes: Cluster, nemesis: Nemesis, load: Load, say: Callable[[str], None]
+) -> list[Window]:
+    """All faults; the windows without a majority."""
+    chance = random.Random(f"{plan.seed}-majority")
+    ends = now() + plan.seconds
+    count = max(len(LOSSES), round(plan.seconds / LOSSES_EVERY_S)) if plan.losses else 0
+    ways = [list(LOSSES)[number % len(LOSSES)] for number in range(count)]
+    windows: list[Window] = []
+    while ways or now() < ends:
+        nemesis.run(min(ends, now() + plan.seconds / (len(ways) + 1) if ways else ends))
+        load.check()
+        say(f"{load.acknowledged()} acknowledged")
+        if ways:
+            windows.append(lose_majority(nodes, ways.pop(0), chance, say))
+    return windows
+
+
+def _judged(
+    plan: Plan,
+    folder: Path,
+    nodes: Cluster,
+    load: Load,
+    faults: list[FaultRecord],
+    windows: list[Window],
+    say: Callable[[str], None],
+) -> Report:
+    say("clients have ended; draining")
+    ops = load.history() + drain(nodes.urls, folder / "drain.jsonl")
+    ops.sort(key=lambda op: op.invoked)
+    left = all_tasks(nodes.wait_for_leader().url)
+    say(f"judging {len(ops)} ops, {len(left)} tasks")
+    stretched = [*faults, *(window.as_fault() for window in windows)]
+    violations = judge(ops, left, stretched, BOUND)
+    for window in windows:
+        violations += acknowledged_without_majority(ops, began=window.began, ended=window.ended)
+    violations += order_kept(nodes.urls, plan.seed, lambda: _another_leader(nodes))
+    violations += _files_agree(nodes)
+    return summed_up(ops, left, stretched, seed=plan.seed, nodes=plan.nodes, violations=violations)
+
+
+def _another_leader(nodes: Cluster) -> None:
+    """The leader is killed, so that another one is."""
+    leader = nodes.wait_for_leader()
+    leader.kill_both()
+    leader.start()
+    nodes.wait_until_whole(nodes.names)
+
+
+def _files_agree(nodes: Cluster) -> list[str]:
+    """Stops all nodes, and looks into their files: each sound, and all the same."""
+    nodes.wait_until_whole(nodes.names)
+    for member in nodes.members.values():
+        member.terminate()
+    codes = {name: member.wait() for name, member in nodes.members.items()}
+    found = [f"{name} stopped with exit code {code}" for name, code in codes.items() if code]
+    contents = {}
+    for name, member in nodes.members.items():
+        inspect(member.data_dir / "tq.db")
+        database = apsw.Connection(str(member.data_dir / "tq.db"), flags=apsw.SQLITE_OPEN_READONLY)
+        contents[name] = set(database.execute("SELECT id, state, grants FROM task"))
+        database.close()
+    newest = max(contents.values(), key=len)
+    found += [f"{name} lacks {len(newest - held)} rows" for name, held in contents.items() if newest - held]
+    return found
