@@ -84,7 +84,7 @@ class Serve(msgspec.Struct, frozen=True):
 
 
 class StepDown(msgspec.Struct, frozen=True):
-    """Answer nothing more in ``term``, end the log writer, and follow.
+    """Answer nothing more in ``term``, before the next effect is begun; end the log writer, and follow.
 
     Args:
         term: in which it led.

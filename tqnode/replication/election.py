@@ -39,7 +39,9 @@ def tick_leader(turn: Turn) -> None:
     if campaign is not None:
         if turn.now >= campaign.asked + turn.settings.lease_ttl_s / 2:
             turn.put(campaign=None)
-    elif turn.now >= state.elected + turn.settings.new_term_every_s and _wanted(turn):
+        return
+    rested = turn.now >= state.elected + turn.settings.new_term_every_s
+    if rested and state.handover is None and _wanted(turn):
         ask_whether(turn)
 
 
@@ -197,7 +199,7 @@ def on_vote(turn: Turn, sender: str, vote: Vote) -> None:
     campaign = turn.state.campaign
     if campaign is None or not campaign.binding or vote.round != campaign.round:
         return
-    if rules.vote_counts(turn.settings, campaign, sender, vote, turn.now):
+    if rules.vote_counts(turn.settings, turn.state, sender, vote, turn.now):
         turn.put(campaign=msgspec.structs.replace(campaign, yes=campaign.yes | {sender}))
         _win_if_elected(turn)
     elif not vote.yes:

@@ -80,7 +80,8 @@ def _same(turn: Turn, head: Head) -> bool:
     if held[head.txid].sha256 != head.sha256:
         turn.do(Alarm(f"entry {head.position} is another than the one this node holds"))
         return False
-    if head.txid in turn.state.holes:
+    if head.txid in turn.state.holes - turn.state.mending:
+        turn.put(mending=turn.state.mending | {head.txid})
         turn.do(Mend(head))
     return True
 
@@ -90,7 +91,7 @@ def _store(turn: Turn, new: list[Head]) -> None:
         return
     heads = tuple(new)
     if heads[0].txid == 1:
-        turn.put(heads=heads_of(heads), holes=frozenset())
+        turn.put(heads=heads_of(heads), holes=frozenset(), mending=frozenset())
     else:
         turn.put(heads=turn.state.heads.plus(heads))
     turn.do(Store(heads))
@@ -99,6 +100,7 @@ def _store(turn: Turn, new: list[Head]) -> None:
 def answer(turn: Turn, to: str, *, gap: bool = False) -> None:
     """Tells what is stored in the row's term, be the append that is answered of that term or an older one."""
     state = turn.state
+    hole = rules.missing(state) if state.stored.term == state.term else 0
     message = Appended(
         term=state.term,
         last=rules.stored_in_term(state),
@@ -106,7 +108,7 @@ def answer(turn: Turn, to: str, *, gap: bool = False) -> None:
         sent=state.sent,
         counts=not state.fresh,
         eligible=rules.may_stand(turn.settings, state) and turn.now >= state.rest_until,
-        gap=gap or (state.stored.term == state.term and rules.missing(state) > 0),
+        gap=gap or (hole > 0 and hole not in state.mending),
         witness=turn.settings.witness,
     )
     turn.send(to, message)
@@ -141,7 +143,7 @@ def on_damaged(turn: Turn, event: Damaged) -> None:
     term, txid = event.position
     if term != state.heads.term or not state.heads.holds(txid) or event.position > state.stored:
         return
-    turn.put(holes=state.holes | {txid})
+    turn.put(holes=state.holes | {txid}, mending=state.mending - {txid})
     if state.leader is not None and state.role != "leader":
         answer(turn, state.leader)
 
@@ -149,7 +151,8 @@ def on_damaged(turn: Turn, event: Damaged) -> None:
 def on_mended(turn: Turn, event: Mended) -> None:
     state = turn.state
     if event.position.term == state.heads.term:
-        turn.put(holes=state.holes - {event.position.txid})
+        txid = event.position.txid
+        turn.put(holes=state.holes - {txid}, mending=state.mending - {txid})
         if state.role != "leader":
             on_stored(turn)
 
@@ -175,6 +178,8 @@ def trim(turn: Turn, floor: int) -> None:
     state = turn.state
     floor = min(floor, state.stored.txid)
     if state.stored.term == state.heads.term and floor > state.heads.first:
-        holes = frozenset(hole for hole in state.holes if hole >= floor)
-        turn.put(heads=state.heads.since(floor), holes=holes)
+        turn.put(heads=state.heads.since(floor))
+        if state.holes:
+            kept = frozenset(hole for hole in state.holes if hole >= floor)
+            turn.put(holes=kept, mending=state.mending & kept)
         turn.do(Trim(Position(state.heads.term, floor)))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from tqnode.replication.entry import Head, Position
 from tqnode.replication.messages import Append, Appended, Ask, Vote, WouldYou
-from tqnode.replication.state import Campaign, Settings, State
+from tqnode.replication.state import Settings, State
 
 
 def majority(settings: Settings) -> int:
@@ -73,20 +73,25 @@ def may_stand(settings: Settings, state: State) -> bool:
     return not state.fresh and not settings.witness and missing(state) == 0
 
 
-def vote_counts(settings: Settings, campaign: Campaign, sender: str, vote: Vote, now: float) -> bool:
+def vote_counts(settings: Settings, state: State, sender: str, vote: Vote, now: float) -> bool:
     """The vote is for this candidacy, comes in its time, and is not from a disk that came empty."""
+    campaign = state.campaign
     return (
-        vote.yes
+        campaign is not None
+        and campaign.binding
+        and vote.yes
         and vote.term == campaign.term
         and vote.round == campaign.round
         and sender not in campaign.newcomers
+        and sender not in state.strangers
         and now < led_lease(settings, campaign.asked)
     )
 
 
 def accepts(state: State, append: Append) -> bool:
-    """The append is not from a leader that a majority has left."""
-    return append.term >= state.row.term
+    """The append is not from a leader that a majority has left, and all its entries are of its term."""
+    heads = append.heads
+    return append.term >= state.row.term and (not heads or heads[0].term == heads[-1].term == append.term)
 
 
 def follows(top: Head | None, head: Head) -> bool:
@@ -124,7 +129,7 @@ def admits(state: State, append: Append) -> bool:
 
     It holds that leader's snapshot, which has all that a majority had stored before.
     """
-    return state.fresh and append.admit == state.node_id and state.stored.term == append.term
+    return state.fresh and append.admit == state.node_id and stored_in_term(state) > 0
 
 
 def spared(settings: Settings, state: State) -> int:

@@ -26,7 +26,7 @@ def on_produced(turn: Turn, heads: tuple[Head, ...]) -> None:
     new_term = state.heads.term != state.term
     turn.put(heads=heads_of(heads) if new_term else state.heads.plus(heads))
     if new_term:
-        turn.put(holes=frozenset())
+        turn.put(holes=frozenset(), mending=frozenset())
     turn.do(Store(heads))
     for peer in turn.settings.peers:
         send_entries(turn, peer)
@@ -178,7 +178,7 @@ def tick(turn: Turn, *, alive: bool) -> None:
         renew(turn)
     renew_lease(turn)
     for name, peer in turn.state.peers.items():
-        if peer.next - 1 > peer.stored and turn.now >= peer.moved + 2 * quarter:
+        if peer.next - 1 > peer.stored and turn.now >= peer.moved + quarter:
             again = {"next": peer.stored + 1, "flying": 0, "moved": turn.now, "rewound": turn.now}
             _put(turn, name, msgspec.structs.replace(peer, **again))
             send_entries(turn, name)

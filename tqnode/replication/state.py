@@ -150,6 +150,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         heads: entries it holds, those that are being stored included.
         stored: last position that is fsynced; never falls.
         holes: txids of stored entries that are damaged.
+        mending: those of them that came again and are being stored.
         applied: position up to which it needs no entries again.
         committed: highest position that is known to be stored by a majority.
         led: the last term in which it led since it started; 0 if it did not.
@@ -180,6 +181,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     heads: Heads
     stored: Position
     holes: frozenset[int]
+    mending: frozenset[int]
     applied: Position
     committed: Position
     led: int

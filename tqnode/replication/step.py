@@ -58,6 +58,7 @@ def start(settings: Settings, durable: Durable, now: float) -> State:
         heads=heads_of(heads),
         stored=heads[-1].position if heads else NOTHING,
         holes=frozenset(),
+        mending=frozenset(),
         applied=durable.applied,
         committed=NOTHING,
         led=0,
