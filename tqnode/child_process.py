@@ -16,11 +16,12 @@ import ctypes, os, sys
 ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {int(signal.SIGKILL)}, 0, 0, 0)
 if os.getppid() != int(sys.argv[1]): os._exit(1)
 os.setpgid(0, 0)
-os.execv(sys.argv[2], sys.argv[2:])
+os.nice(int(sys.argv[2]))
+os.execv(sys.argv[3], sys.argv[3:])
 """
 
 
-def bound_to_this_process(argv: Sequence[str]) -> list[str]:
+def bound_to_this_process(argv: Sequence[str], *, nice: int = 0) -> list[str]:
     """A command that runs ``argv`` so that the kernel kills it when this process ends, however it ends.
 
     As a group of its own: what a terminal sends to the foreground reaches this process alone.
@@ -30,8 +31,9 @@ def bound_to_this_process(argv: Sequence[str]) -> list[str]:
 
     Args:
         argv: an absolute path and its arguments.
+        nice: by how much it stands back behind other programs, 0 to 19.
     """
-    return [sys.executable, "-I", "-S", "-c", _BIND, str(os.getpid()), *argv]
+    return [sys.executable, "-I", "-S", "-c", _BIND, str(os.getpid()), str(nice), *argv]
 
 
 class ChildProcess:

@@ -21,7 +21,8 @@
     │   ├── Overloaded
     │   ├── Draining
     │   ├── QueueFull
-    │   └── DiskFull
+    │   ├── DiskFull
+    │   └── ArchiveUnavailable   the past can't be read just now
     └── OutcomeUnknown           the write may or may not have been made
 """
 
@@ -167,6 +168,10 @@ class QueueFull(Busy):
 
 class DiskFull(Busy):
     code = "disk_full"
+
+
+class ArchiveUnavailable(Busy):
+    code = "archive_unavailable"
 
 
 class OutcomeUnknown(TqnodeError):

@@ -127,9 +127,14 @@ class AsyncClient:
         """
         return await self._call(calls.enqueue_rows(rows, partial=False, key=idempotency_key))
 
-    async def get(self, task_id: str) -> wire.Task:
-        """The task with its payload, result and progress."""
-        return await self._call(calls.get(task_id))
+    async def get(self, task_id: str, *, at: calls.Moment | None = None) -> wire.Task:
+        """The task with its payload, result and progress.
+
+        Args:
+            task_id: its id.
+            at: a moment: the task as it was then, from the node's archive.
+        """
+        return await self._call(calls.get(task_id, at=at))
 
     async def page(
         self, *, limit: int | None = None, cursor: str | None = None, **filters: Unpack[calls.Filters]
@@ -319,9 +324,13 @@ class AsyncClient:
         """Deletes a queue's tasks in ``states`` (default: the waiting ones); answers how many."""
         return await self._call(calls.purge(name, states))
 
-    async def stats(self) -> wire.Stats:
-        """Counts of the whole node."""
-        return await self._call(calls.stats())
+    async def stats(self, *, at: calls.Moment | None = None) -> wire.Stats:
+        """Counts of the whole node.
+
+        Args:
+            at: a moment: the counts of then, from the node's archive.
+        """
+        return await self._call(calls.stats(at=at))
 
     def events(
         self,

@@ -22,6 +22,11 @@ T = TypeVar("T")
 
 ERROR_TRACE_CHARS_MAX = 20_000
 IDEMPOTENCY_KEY_CHARS_MAX = 200
+RESTORE_S = 300.0
+"""How long a node may take to restore a past state, in seconds."""
+
+Moment = datetime | str
+"""With a time zone; a text in RFC 3339."""
 
 
 class Repeat(Enum):
@@ -84,6 +89,8 @@ class Filters(TypedDict, total=False):
     finished_after: datetime | str | None
     finished_before: datetime | str | None
     payload: bool
+    at: datetime | str | None
+    """A moment: the list is as it was then. The node restores that state from its archive."""
 
 
 def new_task(kind: str, payload: Any = UNSET, **options: Any) -> wire.NewTask:
@@ -129,15 +136,15 @@ def enqueue_rows(rows: Sequence[bytes], *, partial: bool, key: str) -> Call[list
     )
 
 
-def get(task_id: str) -> Call[wire.Task]:
-    return _read(f"/v1/tasks/{_segment(task_id)}", wire.Task)
+def get(task_id: str, *, at: Moment | None = None) -> Call[wire.Task]:
+    return _read(f"/v1/tasks/{_segment(task_id)}{_query({'at': at})}", wire.Task, past=at is not None)
 
 
 def page(
     filters: Mapping[str, Any], *, limit: int | None = None, cursor: str | None = None
 ) -> Call[wire.TaskPage]:
     query = {**filters, "limit": limit, "cursor": cursor}
-    return _read(f"/v1/tasks{_query(query)}", wire.TaskPage)
+    return _read(f"/v1/tasks{_query(query)}", wire.TaskPage, past=filters.get("at") is not None)
 
 
 def cancel(task_id: str) -> Call[wire.Task]:
@@ -262,8 +269,8 @@ def purge(name: str, states: Sequence[Any] | None) -> Call[int]:
     )
 
 
-def stats() -> Call[wire.Stats]:
-    return _read("/v1/stats", wire.Stats)
+def stats(*, at: Moment | None = None) -> Call[wire.Stats]:
+    return _read(f"/v1/stats{_query({'at': at})}", wire.Stats, past=at is not None)
 
 
 def events_headers(last_event_id: str | None) -> dict[str, str]:
@@ -306,8 +313,15 @@ def _reader(kind: type[T]) -> Callable[[bytes], T]:
 _DECODERS: dict[Any, Any] = {}
 
 
-def _read(path: str, kind: type[T]) -> Call[T]:
-    return Call(method="GET", path=path, read=_reader(kind), repeat=Repeat.READ)
+def _read(path: str, kind: type[T], *, past: bool = False) -> Call[T]:
+    """A call that changes nothing; ``past``: the node may have to restore what it is about."""
+    return Call(
+        method="GET",
+        path=path,
+        read=_reader(kind),
+        repeat=Repeat.READ,
+        wait_s=RESTORE_S if past else 0.0,
+    )
 
 
 def _write(

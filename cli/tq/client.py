@@ -125,9 +125,14 @@ class Client:
         """
         return self._call(calls.enqueue_rows(rows, partial=False, key=idempotency_key))
 
-    def get(self, task_id: str) -> wire.Task:
-        """The task with its payload, result and progress."""
-        return self._call(calls.get(task_id))
+    def get(self, task_id: str, *, at: calls.Moment | None = None) -> wire.Task:
+        """The task with its payload, result and progress.
+
+        Args:
+            task_id: its id.
+            at: a moment: the task as it was then, from the node's archive.
+        """
+        return self._call(calls.get(task_id, at=at))
 
     def page(
         self, *, limit: int | None = None, cursor: str | None = None, **filters: Unpack[calls.Filters]
@@ -315,9 +320,13 @@ class Client:
         """Deletes a queue's tasks in ``states`` (default: the waiting ones); answers how many."""
         return self._call(calls.purge(name, states))
 
-    def stats(self) -> wire.Stats:
-        """Counts of the whole node."""
-        return self._call(calls.stats())
+    def stats(self, *, at: calls.Moment | None = None) -> wire.Stats:
+        """Counts of the whole node.
+
+        Args:
+            at: a moment: the counts of then, from the node's archive.
+        """
+        return self._call(calls.stats(at=at))
 
     def events(
         self,

@@ -12,7 +12,8 @@
         │   ├── InvalidJson
         │   ├── InvalidField     one field is wrong: ``field`` and ``limit`` say which and how
         │   │   ├── UnknownField, MissingField, DuplicateKey, NumberOutOfRange, InvalidText
-        │   │   └── TooDeep, TooManyValues, BatchTooLarge
+        │   │   ├── TooDeep, TooManyValues, BatchTooLarge
+        │   │   └── OutsideArchive, NoArchive
         │   ├── InvalidCursor
         │   ├── BodyTooLarge, HeadersTooLarge
         │   ├── UnsupportedMediaType, MethodNotAllowed, InvalidHttp
@@ -25,7 +26,7 @@
         │   ├── WrongState
         │   └── IdempotencyMismatch
         ├── Busy                 come again: ``retry_after_s``
-        │   └── QueueFull, Overloaded, Draining, DiskFull, NoLeader
+        │   └── QueueFull, Overloaded, Draining, DiskFull, ArchiveUnavailable, NoLeader
         └── ServerError          the node failed: quote ``request_id``
 """
 
@@ -188,6 +189,14 @@ class TooManyValues(InvalidField):
     """The body holds more JSON values than ``limit``."""
 
 
+class OutsideArchive(InvalidField):
+    """The node's archive does not have that moment; the message says what it has."""
+
+
+class NoArchive(InvalidField):
+    """The node keeps no archive: it has no past to read."""
+
+
 class InvalidCursor(BadRequest):
     """The cursor did not come from this kind of list."""
 
@@ -288,6 +297,10 @@ class DiskFull(Busy):
     """The node has no room to store the write."""
 
 
+class ArchiveUnavailable(Busy):
+    """The node's archive cannot be asked for the past just now."""
+
+
 class NoLeader(Busy):
     """No node of the cluster may write at the moment."""
 
@@ -308,6 +321,8 @@ CODES: dict[str, type[TqError]] = {
     "missing_field": MissingField,
     "batch_too_large": BatchTooLarge,
     "too_many_values": TooManyValues,
+    "outside_archive": OutsideArchive,
+    "no_archive": NoArchive,
     "invalid_cursor": InvalidCursor,
     "body_too_large": BodyTooLarge,
     "headers_too_large": HeadersTooLarge,
@@ -333,6 +348,7 @@ CODES: dict[str, type[TqError]] = {
     "overloaded": Overloaded,
     "draining": Draining,
     "disk_full": DiskFull,
+    "archive_unavailable": ArchiveUnavailable,
     "no_leader": NoLeader,
     "internal": ServerError,
     "outcome_unknown": OutcomeUnknown,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from tq.commands.base import EXIT_CODES, Command, ExitCode, complain, node_options, write_examples
+from tq.commands.base import EXIT_CODES, Command, ExitCode, at_option, complain, node_options, write_examples
 
 
 class Entry(NamedTuple):
@@ -135,7 +135,7 @@ def cli() -> None:
     """Work with a tqnode: enqueue tasks, watch them, run workers."""
 
 
-cli.params.extend(node_options())
+cli.params.extend([at_option(), *node_options()])
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -42,7 +42,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
     "enqueue_task": ((tq.new_task("k"),), {"idempotency_key": "i"}, task_row(ID)),
     "enqueue_many": (([tq.new_task("k")],), {"partial": True}, ENQUEUED),
     "enqueue_rows": (([b'{"kind":"k"}'],), {"idempotency_key": "i"}, ENQUEUED),
-    "get": ((ID,), {}, task_row(ID)),
+    "get": ((ID,), {"at": STAMP}, task_row(ID)),
     "page": ((), {"limit": 5, "cursor": "c", "kind": "k"}, {"tasks": []}),
     "list": ((), {"limit": 5, "state": "dead"}, {"tasks": [task_row(ID)]}),
     "cancel": ((ID,), {}, task_row(ID)),
@@ -69,7 +69,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
     "pause": (("q",), {}, QUEUE),
     "resume": (("q",), {}, QUEUE),
     "purge": (("q", ["dead"]), {}, {"deleted": 3}),
-    "stats": ((), {}, STATS),
+    "stats": ((), {"at": STAMP}, STATS),
     "events": ((), {"queue": "q", "kind": "k", "ids": [ID], "last_event_id": "b-0"}, None),
 }
 

@@ -6,7 +6,7 @@ is in :meth:`Api.__call__` and nowhere else.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from tqnode.api import errors
 from tqnode.api.call import Call, Headers, Reply
-from tqnode.api.context import Context
+from tqnode.api.context import Context, Vital
 from tqnode.api.convert import Conversion
 from tqnode.api.metrics import HttpMetrics
 from tqnode.api.openapi import document
@@ -32,6 +32,7 @@ from tqnode.connection import ANSWER_WHOLE
 from tqnode.errors import BodyTooLarge, Busy, MethodNotAllowed, RequestTimeout, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.queue import Queue
+from tqnode.replication.past import PastStates
 
 REQUEST_ID_BITS = 64
 # After a refused body: how long and how much of it is still read, so that the refusal reaches the client.
@@ -44,7 +45,15 @@ logger = logging.getLogger(__name__)
 
 
 def build(
-    queue: Queue, *, config: Config, clock: Clock, rng: Rng, metrics: Metrics, draining: asyncio.Event
+    queue: Queue,
+    *,
+    config: Config,
+    clock: Clock,
+    rng: Rng,
+    metrics: Metrics,
+    draining: asyncio.Event,
+    vitals: Callable[[], Mapping[str, Vital]] = dict,
+    past: PastStates | None = None,
 ) -> "Api":
     """Makes the application of one node.
 
@@ -55,6 +64,8 @@ def build(
         rng: for request ids.
         metrics: its collectors; the HTTP ones are added to their registry.
         draining: set when the node stops: waits end, and no new ones begin.
+        vitals: how the parts are that the node may have besides its database.
+        past: past states of the queue; None where there is no archive.
     """
     http = HttpMetrics()
     metrics.registry.register(http)
@@ -73,6 +84,8 @@ def build(
         check_turn=asyncio.Semaphore(1),
         scan_turn=asyncio.Semaphore(1),
         description=cache(lambda: document(ROUTES)),
+        past=past,
+        vitals=vitals,
         began=clock.monotonic(),
     )
     return Api(context, Router(ROUTES, http))

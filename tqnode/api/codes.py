@@ -38,6 +38,8 @@ CODES: dict[str, Code] = {
     "too_deep": Code(422, "Arrays and objects lie deeper within each other than `limit`."),
     "too_many_values": Code(422, "The body holds more JSON values than `limit`."),
     "batch_too_large": Code(422, "The request brings more tasks or outcomes than `limit`."),
+    "outside_archive": Code(422, "The archive does not have that moment; `detail` says what it has."),
+    "no_archive": Code(422, "The node keeps no archive: it runs without Litestream."),
     "queue_full": Code(
         429, "The queue holds as many waiting tasks, or there are as many queues, as allowed."
     ),
@@ -46,6 +48,7 @@ CODES: dict[str, Code] = {
     "overloaded": Code(503, "The node has as much to do as it takes; Retry-After says when to come again."),
     "draining": Code(503, "The node is stopping."),
     "disk_full": Code(503, "The node's disk is full: it reads, but does not write."),
+    "archive_unavailable": Code(503, "The archive cannot be asked for the past just now."),
     "outcome_unknown": Code(504, "The write may or may not have been made."),
 }
 

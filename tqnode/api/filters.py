@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, get_args
 from starlette.types import Scope
 
 from tq import wire
+from tqnode.api.past import AT
 from tqnode.api.query import Query, flag, integer, moment, one, query_of
 from tqnode.api.route import Parameter
 from tqnode.config import Config
@@ -58,6 +59,7 @@ LIST_PARAMETERS = [
         schema={"type": "boolean", "default": False},
         about="Whether each task comes with its payload and result.",
     ),
+    AT,
 ]
 _KNOWN = frozenset(parameter.name for parameter in LIST_PARAMETERS)
 
@@ -69,6 +71,7 @@ class ListQuery(NamedTuple):
     limit: int
     cursor: str | None
     bodies: bool
+    at_ms: int | None
 
 
 def list_query(scope: Scope, config: Config) -> ListQuery:
@@ -104,6 +107,7 @@ def list_query(scope: Scope, config: Config) -> ListQuery:
         limit=min(LIMIT, config.page_max) if limit is None else limit,
         cursor=cursor,
         bodies=flag(query, "payload"),
+        at_ms=moment(query, AT.name),
     )
 
 

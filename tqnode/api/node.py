@@ -10,6 +10,8 @@ from prometheus_client.exposition import choose_encoder
 from tq import wire
 from tqnode.api.call import JSON_TYPE, Call, Reply, json_reply
 from tqnode.api.gauges import Scrape, gauges_of
+from tqnode.api.past import AT, PAST_ERRORS, queue_at
+from tqnode.api.query import moment, query_of
 from tqnode.api.queues import info_of
 from tqnode.api.route import Route
 
@@ -24,7 +26,11 @@ _encode = msgspec.json.Encoder().encode
 async def stats(call: Call) -> Reply:
     """The figures of the whole node."""
     context = call.context
-    figures = await context.queue.stats()
+    at_ms = None
+    if call.scope["query_string"]:
+        at_ms = moment(query_of(call.scope, (AT.name,)), AT.name)
+    async with queue_at(context, at_ms) as queue:
+        figures = await queue.stats()
     return json_reply(
         200,
         wire.Stats(
@@ -64,6 +70,9 @@ async def ready(call: Call) -> Reply:
         "serving": "draining" if context.draining.is_set() else "ok",
     }
     ok = all(state == "ok" for state in checks.values())
+    for name, vital in context.vitals().items():
+        checks[name] = vital.state
+        ok = ok and (vital.state == "ok" or not vital.needed)
     return json_reply(200 if ok else 503, wire.Health(ok=ok, checks=checks))
 
 
@@ -85,6 +94,8 @@ ROUTES = [
         name="stats",
         about="Totals, queues, workers, what was done since the start, and the database's size.",
         answers={200: wire.Stats},
+        parameters=[AT],
+        errors=PAST_ERRORS,
     ),
     Route(
         method="GET",

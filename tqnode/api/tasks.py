@@ -13,7 +13,8 @@ from tqnode.api.call import Call, Reply, json_reply
 from tqnode.api.decode import Decoder, within
 from tqnode.api.errors import problem_of
 from tqnode.api.filters import LIST_PARAMETERS, list_query
-from tqnode.api.query import flag, query_of
+from tqnode.api.past import AT, PAST_ERRORS, queue_at
+from tqnode.api.query import flag, moment, query_of
 from tqnode.api.route import Parameter, Route
 from tqnode.api.stamps import stamp, stamp_or_none
 from tqnode.api.views import seconds, seconds_or_none, task_of
@@ -129,15 +130,18 @@ def _idempotency(call: Call, body: bytes, *, partial: bool) -> Idempotency | Non
 
 async def read(call: Call) -> Reply:
     """One task, whole."""
-    return json_reply(200, task_of(await call.context.queue.get(call.uuid())))
+    at_ms = None
+    if call.scope["query_string"]:
+        at_ms = moment(query_of(call.scope, (AT.name,)), AT.name)
+    async with queue_at(call.context, at_ms) as queue:
+        return json_reply(200, task_of(await queue.get(call.uuid())))
 
 
 async def read_page(call: Call) -> Reply:
     """A page of tasks, newest first."""
     query = list_query(call.scope, call.context.config)
-    page = await call.context.queue.page(
-        query.filters, limit=query.limit, cursor=query.cursor, bodies=query.bodies
-    )
+    async with queue_at(call.context, query.at_ms) as queue:
+        page = await queue.page(query.filters, limit=query.limit, cursor=query.cursor, bodies=query.bodies)
     tasks = [task_of(task, bodies=query.bodies) for task in page.tasks]
     return json_reply(200, wire.TaskPage(tasks=tasks, next_cursor=page.next_cursor))
 
@@ -190,7 +194,7 @@ ROUTES = [
         about="A page of tasks, newest first; several values of queue, state and kind mean any of them.",
         answers={200: wire.TaskPage},
         parameters=LIST_PARAMETERS,
-        errors=["invalid_cursor"],
+        errors=["invalid_cursor", *PAST_ERRORS],
     ),
     Route(
         method="GET",
@@ -199,7 +203,8 @@ ROUTES = [
         name="get_task",
         about="One task, with its payload, result and errors.",
         answers={200: wire.Task},
-        errors=["task_not_found"],
+        parameters=[AT],
+        errors=["task_not_found", *PAST_ERRORS],
     ),
     Route(
         method="DELETE",

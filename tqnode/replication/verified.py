@@ -1,11 +1,15 @@
 """The result of the last restore drill: a file in the data folder, which the node and the command share."""
 
+import logging
+import os
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 FILE: Final = "backup.json"
+
+logger = logging.getLogger(__name__)
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -30,7 +34,10 @@ def read_verified(data_dir: Path) -> Verified | None:
     """The last result; None when there is none that can be read."""
     try:
         return msgspec.json.decode((data_dir / FILE).read_bytes(), type=Verified)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        logger.warning("the result of the last check of the archive cannot be read: %s", error)
         return None
 
 
@@ -44,4 +51,8 @@ def write_verified(data_dir: Path, result: Verified) -> None:
     ok_at_ms = result.at_ms if result.ok else (last.ok_at_ms if last else None)
     draft = data_dir / f"{FILE}.new"
     draft.write_bytes(msgspec.json.encode(msgspec.structs.replace(result, ok_at_ms=ok_at_ms)))
+    if os.geteuid() == 0:
+        # Run by the administrator; the node that reads it is another user.
+        owner = data_dir.stat()
+        os.chown(draft, owner.st_uid, owner.st_gid)
     draft.replace(data_dir / FILE)

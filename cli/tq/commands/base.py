@@ -10,6 +10,8 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from click.shell_completion import CompletionItem
 
     from tq.client import Client
@@ -93,10 +95,11 @@ def colours_wanted() -> bool:
 
 @dataclass(slots=True)
 class Settings:
-    """Where the node is, as far as the command line says."""
+    """Where the node is and of which moment it is asked, as far as the command line says."""
 
     url: str | None = None
     token: str | None = None
+    at: "datetime | None" = None
 
 
 def settings() -> Settings:
@@ -104,7 +107,7 @@ def settings() -> Settings:
     return click.get_current_context().ensure_object(Settings)
 
 
-def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     if value is not None:
         setattr(ctx.ensure_object(Settings), str(param.name), value)
 
@@ -129,18 +132,52 @@ def node_options() -> list[click.Option]:
     ]
 
 
+class _Moment(click.ParamType["datetime"]):
+    """A moment, read by what reads all of them; imported only when one is given."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "datetime":
+        from tq.commands.values import Moment
+
+        return Moment(ago=True).convert(value, param, ctx)
+
+
+def at_option() -> click.Option:
+    """``--at``, taken before the command's name or after it."""
+    return click.Option(
+        ["--at"],
+        metavar="TIME",
+        type=_Moment(),
+        expose_value=False,
+        callback=_remember,
+        help="Read the queue as it was then, or so long ago: list, get and stats.",
+    )
+
+
 class Command(click.Command):
     """A command that shows examples, and whose failures come out as messages and exit codes.
 
     Args:
         examples: command lines for the help.
         node: whether it talks to a node, and so takes ``--url`` and ``--token``.
+        past: whether it can read the queue as it was, and so takes ``--at``.
     """
 
-    def __init__(self, *args: Any, examples: Sequence[str] = (), node: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        examples: Sequence[str] = (),
+        node: bool = True,
+        past: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.examples = tuple(examples)
         self.node = node
+        self.past = past
+        if past:
+            self.params.append(at_option())
         if node:
             self.params.extend(node_options())
 
@@ -149,6 +186,8 @@ class Command(click.Command):
         super().format_epilog(ctx, formatter)
 
     def invoke(self, ctx: click.Context) -> Any:
+        if settings().at is not None and not self.past:
+            raise click.UsageError("--at is for list, get and stats: only the present can be changed", ctx)
         return _invoke(ctx, super().invoke)
 
 
@@ -194,7 +233,7 @@ def write_examples(examples: Iterable[str], formatter: click.HelpFormatter) -> N
 
 
 def command(
-    name: str, *, examples: Sequence[str], node: bool = True
+    name: str, *, examples: Sequence[str], node: bool = True, past: bool = False
 ) -> Callable[[Callable[..., Any]], Command]:
     """Declares a command; its docstring is its help.
 
@@ -202,8 +241,9 @@ def command(
         name: as it is typed.
         examples: command lines for the help.
         node: whether it talks to a node.
+        past: whether it takes ``--at``.
     """
-    return click.command(name, cls=Command, examples=examples, node=node)
+    return click.command(name, cls=Command, examples=examples, node=node, past=past)
 
 
 def json_option(what: str = "JSON lines, as the API has them") -> Callable[[Any], Any]:
@@ -225,6 +265,7 @@ def connect() -> "Client":
 
 def complete_queues(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
     """The names of the node's queues; none when it does not answer at once."""
+
     from click.shell_completion import CompletionItem
 
     from tq.client import Client

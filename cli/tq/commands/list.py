@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from tq.commands.base import command, connect, json_option, note
+from tq.commands.base import command, connect, json_option, note, settings
 from tq.commands.filters import filter_options, given
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ PAGE_WITH_PAYLOADS = 50
         "tq list --queue images --state ready --state running",
         "tq list --state dead --finished-after 1d --json --payload --limit 0 > dead.ndjson",
         "tq list --state dead --kind resize --ids --limit 0 | tq retry -",
+        "tq --at 2026-01-31T09:00:00Z list --state running",
     ),
+    past=True,
 )
 @filter_options
 @click.option(
@@ -103,6 +105,8 @@ def each_task(
     cursor: str | None = None
     while True:
         options: dict[str, Any] = {"payload": True} if payload else {}
+        if (moment := settings().at) is not None:
+            options["at"] = moment
         rows = PAGE_WITH_PAYLOADS if payload else PAGE
         page = client.page(**filters, **options, limit=min(rows, at_most or rows), cursor=cursor)
         yield from page.tasks

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tq.commands.base import command, connect, json_option
+from tq.commands.base import command, connect, json_option, settings
 
 if TYPE_CHECKING:
     from tq.wire import Stats
 
 
-@command("stats", examples=("tq stats", "tq stats --json | jq .totals.ready"))
+@command("stats", examples=("tq stats", "tq stats --json | jq .totals.ready", "tq --at 1h stats"), past=True)
 @json_option("the statistics as JSON")
 def stats(as_json: bool) -> None:
     """Show the node's totals."""
@@ -19,7 +19,7 @@ def stats(as_json: bool) -> None:
     from tq.output import safe, write, write_json
 
     with connect() as client:
-        found = client.stats()
+        found = client.stats(at=settings().at)
         url = client.urls[0]
     if as_json:
         write_json(found)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tq.commands.base import ExitCode, Failed, command, complain, connect, failure, json_option
+from tq.commands.base import ExitCode, Failed, command, complain, connect, failure, json_option, settings
 from tq.commands.values import ids
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ def each_id(arguments: Sequence[str]) -> Iterator[str]:
         "tq get 0199f0a2-7c1e-7b3a-9d5e-2f6a1c4b8e70",
         "tq get --json 0199f0a2-7c1e-7b3a-9d5e-2f6a1c4b8e70 | jq .errors",
         "tq get --only result 0199f0a2-7c1e-7b3a-9d5e-2f6a1c4b8e70 > result.json",
+        "tq get --at 2026-01-31T09:00:00Z 0199f0a2-7c1e-7b3a-9d5e-2f6a1c4b8e70",
     ),
+    past=True,
 )
 @ids_argument()
 @click.option("--only", type=click.Choice(PARTS), help="Print just this part, byte for byte.")
@@ -61,7 +63,7 @@ def get(task_ids: tuple[str, ...], only: str | None, as_json: bool) -> int:
     from tq.output import write_json
 
     def show(client: "Client", task_id: str) -> None:
-        task = client.get(task_id)
+        task = client.get(task_id, at=settings().at)
         if only is not None:
             _write_part(task, only)
         elif as_json:
