@@ -85,7 +85,7 @@ def ask_whether(turn: Turn) -> None:
     )
     turn.put(campaign=campaign, round=campaign.round)
     question = WouldYou(campaign.term, last_held(turn), campaign.round, 0)
-    for peer in turn.settings.peers:
+    for peer in sorted(turn.settings.peers):
         turn.send(peer, question)
     _stand_if_wanted(turn)
 
@@ -177,7 +177,7 @@ def stand(turn: Turn, *, over: int) -> None:
 
 def _ask_for_votes(turn: Turn, campaign: Campaign) -> None:
     question = Ask(campaign.term, last_held(turn), campaign.round, campaign.over)
-    for peer in turn.settings.peers - campaign.yes - campaign.no - campaign.newcomers.keys():
+    for peer in sorted(turn.settings.peers - campaign.yes - campaign.no - campaign.newcomers.keys()):
         turn.send(peer, question)
 
 

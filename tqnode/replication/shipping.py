@@ -28,7 +28,7 @@ def on_produced(turn: Turn, heads: tuple[Head, ...]) -> None:
     if new_term:
         turn.put(holes=frozenset(), mending=frozenset())
     turn.do(Store(heads))
-    for peer in turn.settings.peers:
+    for peer in sorted(turn.settings.peers):
         send_entries(turn, peer)
 
 
@@ -164,7 +164,7 @@ def send_append(turn: Turn, to: str, heads: tuple[Head, ...]) -> None:
 def renew(turn: Turn) -> None:
     """Sends every peer an append, with entries or without."""
     turn.put(renewed=turn.now)
-    for peer in turn.settings.peers:
+    for peer in sorted(turn.settings.peers):
         if not send_entries(turn, peer):
             send_append(turn, peer, ())
 

@@ -79,7 +79,7 @@ def start(settings: Settings, durable: Durable, now: float) -> State:
 
 
 def step(settings: Settings, state: State, event: Event, now: float) -> tuple[State, list[Effect]]:
-    """What a node is after an event, and what it has to do, in this order.
+    """What a node is after an event, and what it has to do, in this order; the same for the same arguments.
 
     Args:
         settings: of the node.

@@ -80,7 +80,7 @@ def give_up(turn: Turn, why: str) -> None:
     """From leader to follower by will: the others need not wait for the lease to run out."""
     term = turn.state.term
     step_down(turn, why)
-    for peer in turn.settings.peers:
+    for peer in sorted(turn.settings.peers):
         turn.send(peer, ReleaseMessage(term))
 
 
