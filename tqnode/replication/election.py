@@ -125,6 +125,13 @@ def _lend(turn: Turn, to: str, last: Position) -> None:
         turn.send(to, Lend(held.term, tuple(batch)))
 
 
+def on_stored(turn: Turn) -> None:
+    """Asks again with what it has been lent, and for what it still lacks."""
+    campaign = turn.state.campaign
+    if campaign is not None and not campaign.binding:
+        ask_whether(turn)
+
+
 def on_would(turn: Turn, sender: str, node_id: str, answer: Would) -> None:
     """Counts the answer; a majority of them makes the node a candidate."""
     learn_term(turn, answer.term)

@@ -155,6 +155,7 @@ def _stored(turn: Turn, event: Stored) -> None:
             shipping.commit(turn)
         else:
             following.on_stored(turn)
+            election.on_stored(turn)
 
 
 def _check_leader(turn: Turn) -> None:
