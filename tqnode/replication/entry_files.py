@@ -6,6 +6,7 @@ import io
 import itertools
 import os
 import shutil
+import threading
 from collections.abc import Set
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -46,16 +47,18 @@ class Incoming:
         self._sha256 = hashlib.sha256()
         self._size = 0
         self._unsynced = 0
+        # Whoever gives up waiting for a write must not close the file under it.
+        self._busy = threading.Lock()
 
     def write(self, chunk: bytes | memoryview) -> None:
-        """Adds the next bytes.
+        """Adds the next bytes; not after :meth:`discard`.
 
         Raises:
             DiskFull: discard it.
             DiskFailed: the process must end.
         """
         rest = memoryview(chunk)
-        with told_apart():
+        with self._busy, told_apart():
             while rest:
                 # Nothing is buffered here, so a disk that runs full takes a part before it refuses.
                 rest = rest[self._stream.write(rest) :]
@@ -74,16 +77,21 @@ class Incoming:
             DiskFull: discard it.
             DiskFailed: the process must end.
         """
-        with told_apart():
+        with self._busy, told_apart():
             os.fsync(self._stream.fileno())
             self._stream.close()
             sync_folder(self._path.parent)
         return Staged(self._path.name, self._size, self._sha256.digest())
 
     def discard(self) -> None:
-        """Removes the file; safe at any time."""
-        self._stream.close()
-        self._path.unlink(missing_ok=True)
+        """Removes the file, finished or not.
+
+        Raises:
+            DiskFailed: the process must end.
+        """
+        with self._busy, told_apart():
+            self._stream.close()
+            self._path.unlink(missing_ok=True)
 
 
 class EntryFiles:

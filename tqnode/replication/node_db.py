@@ -148,7 +148,7 @@ class NodeDb:
         except (OutOfOrder, DiskFull):
             for _, content in taken:
                 if isinstance(content, Staged):
-                    await asyncio.to_thread(self._files.remove, content.name)
+                    await self.discard(content)
             raise
 
     def _store(self, file: NodeFile, entries: list[tuple[Head, bytes | Staged]]) -> None:
@@ -208,6 +208,14 @@ class NodeDb:
             DiskFailed: the disk failed.
         """
         return await asyncio.to_thread(self._files.stage, position, source)
+
+    async def discard(self, staged: Staged) -> None:
+        """Removes a file that came, or was staged, for an entry that will not be stored.
+
+        Raises:
+            DiskFailed: the disk failed.
+        """
+        await asyncio.to_thread(self._files.remove, staged.name)
 
     async def verify(self) -> tuple[Position, ...]:
         """Reads the whole log; returns where the bytes, or the chain of heads, are not what was stored.
