@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.cluster.records import Op, read
+from tqnode.child_process import bound_to_this_process
 
 STOP_S = 90.0
 """A client gives up a request that has no clear answer only after many tries."""
@@ -32,7 +33,7 @@ class Load:
             argv += [str(self._history(module)), *urls]
             with self._said(module).open("w") as said:
                 self._processes[module] = subprocess.Popen(
-                    ["setpriv", "--pdeathsig", "KILL", *argv],
+                    bound_to_this_process(argv),
                     stdin=subprocess.PIPE,
                     stdout=said,
                     stderr=said,

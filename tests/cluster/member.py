@@ -149,7 +149,6 @@ class Member:
                 stdout=log,
                 stderr=log,
                 env=self._environ,
-                start_new_session=True,
             )
 
     def wait_until_live(self, *, within_s: float = START_S) -> None:

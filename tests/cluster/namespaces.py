@@ -7,10 +7,13 @@ the machine, not even by a test that was killed. The same holds for what is moun
 
 import ctypes
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
+
+from tqnode.child_process import bound_to_this_process
 
 CLONE_FS: Final = 0x0000_0200
 CLONE_NEWNS: Final = 0x0002_0000
@@ -67,7 +70,9 @@ class NetworkNamespace:
 
     def inside(self, argv: Sequence[str]) -> list[str]:
         """A command that runs ``argv`` in it, as the same process; it is killed when this thread ends."""
-        return ["nsenter", f"--net={self.path}", "setpriv", "--pdeathsig", "KILL", *argv]
+        nsenter = shutil.which("nsenter")
+        assert nsenter is not None
+        return bound_to_this_process([nsenter, f"--net={self.path}", *argv])
 
     def command(self, *argv: str, stdin: str = "") -> str:
         """Runs a program of the system in it; what it wrote to standard output."""
