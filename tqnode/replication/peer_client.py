@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from typing import Any, Final
@@ -10,7 +11,7 @@ from tqnode.clock import Clock, Rng
 from tqnode.replication.peer_auth import Auth
 from tqnode.replication.peer_contacts import Contacts
 from tqnode.replication.peer_handshake import Handshake
-from tqnode.replication.peer_link import READ_AHEAD_BYTES, Link, LinkBroken
+from tqnode.replication.peer_link import READ_AHEAD_BYTES, Link, LinkBroken, tls_failed
 from tqnode.replication.peer_refusals import Refusals, Refused
 
 CONNECT_S: Final = 1.5
@@ -75,8 +76,10 @@ class Route:
                 )
         except TimeoutError as error:
             raise LinkBroken(f"no answer within {CONNECT_S:g} s") from error
+        except ssl.SSLError as error:
+            raise tls_failed(error) from error
         except OSError as error:
-            raise LinkBroken(str(error)) from error
+            raise LinkBroken(str(error) or type(error).__name__) from error
         link = Link(*streams)
         try:
             card, protocol = await self._handshake.dial(link, self.name, lane)

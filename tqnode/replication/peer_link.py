@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hmac
 import socket
+import ssl
 from typing import Final
 
 from tqnode.replication.peer_auth import Sealer
@@ -69,8 +70,12 @@ class Link:
             raise LinkBroken(f"nothing came for {within_s:g} s") from error
         except asyncio.IncompleteReadError as error:
             raise LinkBroken("the other side closed the connection") from error
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+            raise LinkBroken("the other side closed the connection") from error
+        except ssl.SSLError as error:
+            raise tls_failed(error) from error
         except OSError as error:
-            raise LinkBroken(str(error)) from error
+            raise LinkBroken(str(error) or type(error).__name__) from error
         if self._checker is not None:
             body, mac = body[:length], body[length:]
             if not hmac.compare_digest(self._checker.seal(bytes([kind]), body), mac):
@@ -120,6 +125,15 @@ def tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKED_MS)
+
+
+def tls_failed(error: Exception) -> Refused:
+    """What to say of a peer whose certificate is not trusted, or that does not trust this node's."""
+    return Refused(
+        "tls",
+        f"TLS with it failed: {str(error) or type(error).__name__}; all nodes need certificates of one "
+        "authority, which have not run out, and that one as their peer_tls_ca",
+    )
 
 
 def _too_large(header: bytes, length: int, bytes_max: int) -> Refused:

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import logging
 import socket
-import ssl
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
@@ -15,7 +14,7 @@ from tqnode.replication.peer_auth import Auth
 from tqnode.replication.peer_contacts import Contacts
 from tqnode.replication.peer_handshake import HANDSHAKE_S, Handshake, RefusedByPeer, refuse
 from tqnode.replication.peer_inbox import Inbox
-from tqnode.replication.peer_link import READ_AHEAD_BYTES, Link, LinkBroken
+from tqnode.replication.peer_link import READ_AHEAD_BYTES, Link, LinkBroken, tls_failed
 from tqnode.replication.peer_refusals import Refusals, Refused
 from tqnode.replication.wire import CONTROL, Hello
 
@@ -163,10 +162,8 @@ class PeerServer:
         try:
             async with asyncio.timeout(HANDSHAKE_S):
                 transport, _ = await loop.connect_accepted_socket(lambda: protocol, sock, ssl=context)
-        except ssl.SSLError as error:
-            self._refusals.note(host, Refused("tls", f"TLS with it failed: {error}"))
         except (OSError, TimeoutError) as error:
-            self._refusals.note(host, Refused("tls", f"it has said nothing, or not TLS: {error}"))
+            self._refusals.note(host, tls_failed(error))
         else:
             return Link(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
         sock.close()
