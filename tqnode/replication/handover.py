@@ -24,7 +24,7 @@ def on_hand_over(turn: Turn, event: HandOver) -> None:
         if peer.counts and peer.eligible and is_live(turn, peer) and event.to in (None, name)
     ]
     if not fit or not state.serving:
-        why = "no majority has the snapshot yet" if fit else f"{event.to or 'no peer'} could lead now"
+        why = "no majority has the snapshot yet" if fit else f"{event.to or 'each peer'} can't lead now"
         turn.do(StayLeader(state.term, why))
         return
     turn.put(handover=Handover(max(fit)[1], turn.now + turn.settings.lease_ttl_s / 2))
