@@ -1,4 +1,4 @@
-"""The server's command line: run, config check, demo.
+"""The server's command line: run, restore, backup verify, config check, demo.
 
 Imports of what a command needs stand in the command, so that ``--help`` answers at once.
 """
@@ -103,6 +103,84 @@ def run(file: Path | None, **flags: str | None) -> None:
     from tqnode.node import run_node
 
     sys.exit(run_node(effective.config, os.environ))
+
+
+class Moment(click.ParamType[int]):
+    """A moment of wall time, as ms since 1970."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from datetime import datetime
+
+        try:
+            # Without an offset it is this machine's local time.
+            return round(datetime.fromisoformat(value.strip()).timestamp() * 1000)
+        except ValueError:
+            self.fail(f"{value!r} is no moment such as 2026-01-31T12:00:00Z", param, ctx)
+
+
+@main.command(cls=ConfiguredCommand)
+@_file_option
+@click.option(
+    "--at", "at_ms", type=Moment(), metavar="TIME", help="The moment; local time without an offset."
+)
+@click.option("--latest", is_flag=True, help="The newest state instead of a moment's.")
+@click.option(
+    "--to",
+    required=True,
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder that gets tq.db: a data_dir for a node. Nothing in it is overwritten.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def restore(
+    file: Path | None, at_ms: int | None, latest: bool, to: Path, as_json: bool, **flags: str | None
+) -> None:
+    """Restore the queue out of the archive, as it is now or was at a moment.
+
+    Exit code 0 when it is restored and sound, 3 when the archive does not have the moment, 1 for all else.
+    """
+    from tqnode.clock import SystemClock
+    from tqnode.config import ConfigError
+    from tqnode.restore_command import run_restore
+
+    if latest == (at_ms is not None):
+        raise click.UsageError("say either --at TIME or --latest")
+    try:
+        effective = _load(file, flags)
+    except ConfigError as error:
+        _misconfigured(error)
+    sys.exit(
+        run_restore(
+            effective.config, environ=os.environ, clock=SystemClock(), to=to, at_ms=at_ms, as_json=as_json
+        )
+    )
+
+
+@main.group()
+def backup() -> None:
+    """Look after the archive."""
+
+
+@backup.command(cls=ConfiguredCommand)
+@_file_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(file: Path | None, as_json: bool, **flags: str | None) -> None:
+    """Restore the newest state and compare it with the running node's queue, row by row.
+
+    Exit code 0 when the archive gives what the queue has. A node does this by itself every
+    backup_verify_every_s.
+    """
+    from tqnode.backup_command import run_verify
+    from tqnode.clock import SystemClock
+    from tqnode.config import ConfigError
+
+    try:
+        effective = _load(file, flags)
+    except ConfigError as error:
+        _misconfigured(error)
+    sys.exit(run_verify(effective.config, environ=os.environ, clock=SystemClock(), as_json=as_json))
 
 
 @main.group()

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import apsw
@@ -18,10 +19,14 @@ from tqnode.api.app import build
 from tqnode.clock import Clock, Rng, SystemClock, SystemRng
 from tqnode.config import Config
 from tqnode.data_folder import DataFolder, FolderError
-from tqnode.errors import TqnodeError
+from tqnode.errors import OutcomeUnknown, TqnodeError
 from tqnode.http_server import HttpServer, ListenError, bind, url_of
-from tqnode.metrics import Metrics
+from tqnode.keeping import Keeping
+from tqnode.metrics import LitestreamMetrics, Metrics
 from tqnode.queue import Queue
+from tqnode.replication.archive_url import ArchiveError
+from tqnode.replication.binary import OFF, LitestreamError
+from tqnode.replication.local_log import TERMS_DATABASE
 from tqnode.sd_notify import SdNotify
 from tqnode.store import Store
 from tqnode.store.migrations import SchemaTooNew
@@ -48,10 +53,14 @@ class Node:
         clock: its clock.
         rng: its chance.
         notify: the line to the service manager.
+        environ: the environment, for the programs it starts.
     """
 
-    def __init__(self, config: Config, *, clock: Clock, rng: Rng, notify: SdNotify) -> None:
+    def __init__(
+        self, config: Config, *, clock: Clock, rng: Rng, notify: SdNotify, environ: Mapping[str, str]
+    ) -> None:
         self._config = config
+        self._environ = environ
         self._clock = clock
         self._rng = rng
         self._notify = notify
@@ -71,6 +80,8 @@ class Node:
             FolderError: the data folder can't be used.
             ListenError: the address can't be listened on.
             StoreError: the database can't be opened.
+            LitestreamError: Litestream can't be used.
+            ArchiveError: the archive's credentials can't be used.
         """
         async with contextlib.AsyncExitStack() as parts:
             url = await self._start(parts)
@@ -86,14 +97,32 @@ class Node:
         listener = bind(config)
         parts.callback(listener.close)
         metrics = Metrics()
-        store = self._open_store(folder, metrics)
+        keeping = self._open_archive(folder, metrics)
+        if keeping is not None:
+            parts.push_async_callback(keeping.stop)
+        store = self._open_store(folder, metrics, keeping)
         parts.push_async_callback(store.close)
         queue = self._queue = Queue(store, config=config, clock=clock, rng=rng, metrics=metrics)
+        if keeping is not None:
+            try:
+                keeping.start(on_late=queue.waiting.wake_all, on_failed=self.broken.set)
+            except (apsw.Error, SchemaTooNew) as error:
+                raise StoreError(_explain(folder.path / TERMS_DATABASE, error)) from error
+            parts.callback(keeping.open_gate)
         sweeper = Sweeper(store, queue, clock=clock, config=config)
         self._sweeping = asyncio.create_task(sweeper.run(), name="sweeper")
         self._sweeping.add_done_callback(self._on_sweeper_end)
         parts.push_async_callback(self._stop_sweeper)
-        app = build(queue, config=config, clock=clock, rng=rng, metrics=metrics, draining=self._draining)
+        app = build(
+            queue,
+            config=config,
+            clock=clock,
+            rng=rng,
+            metrics=metrics,
+            draining=self._draining,
+            vitals=dict if keeping is None else keeping.vitals,
+            past=None if keeping is None else keeping.past,
+        )
         parts.push_async_callback(app.close)
         self._server = HttpServer(app, listener=listener, config=config, clock=clock)
         url = url_of(listener)
@@ -113,7 +142,19 @@ class Node:
             self._sweeping.cancel()
             await asyncio.wait([self._sweeping])
 
-    def _open_store(self, folder: DataFolder, metrics: Metrics) -> Store:
+    def _open_archive(self, folder: DataFolder, metrics: Metrics) -> Keeping | None:
+        if self._config.litestream == OFF:
+            return None
+        return Keeping(
+            self._config,
+            data_dir=folder.path,
+            database=folder.database,
+            environ=self._environ,
+            clock=self._clock,
+            metrics=LitestreamMetrics(metrics.registry),
+        )
+
+    def _open_store(self, folder: DataFolder, metrics: Metrics, keeping: Keeping | None) -> Store:
         try:
             self._store = Store(
                 folder.database,
@@ -121,9 +162,11 @@ class Node:
                 metrics=metrics,
                 backlog_max=self._config.writer_backlog_max,
                 on_fatal=end_at_once,
+                gate=None if keeping is None else keeping.gate,
+                checkpoints=keeping is None,
             )
         except (apsw.Error, SchemaTooNew) as error:
-            raise StoreError(_explain(folder, error)) from error
+            raise StoreError(_explain(folder.database, error)) from error
         return self._store
 
     async def stop(self) -> None:
@@ -154,6 +197,9 @@ class Node:
             try:
                 # Goes the way of every write: through the loop, the writer's thread and a commit.
                 await self._store.write(lambda _tx: None)
+            except OutcomeUnknown:
+                # It was committed; that the archive is out of reach no restart would mend.
+                self._notify.ping()
             except TqnodeError as error:
                 logger.warning("no write gets through: %s", error.detail)
             else:
@@ -176,8 +222,7 @@ def _flush_logs() -> None:
         handler.flush()
 
 
-def _explain(folder: DataFolder, error: Exception) -> str:
-    file = folder.database
+def _explain(file: Path, error: Exception) -> str:
     match error:
         case apsw.FullError():
             return f"no space is left for {file}; make room, or set data_dir to a folder on another disk"
@@ -212,8 +257,8 @@ def _cut_off() -> None:
     os._exit(EXIT_FAILED)
 
 
-async def _serve(config: Config, notify: SdNotify) -> int:
-    node = Node(config, clock=SystemClock(), rng=SystemRng(), notify=notify)
+async def _serve(config: Config, notify: SdNotify, environ: Mapping[str, str]) -> int:
+    node = Node(config, clock=SystemClock(), rng=SystemRng(), notify=notify, environ=environ)
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -257,7 +302,7 @@ def run_node(config: Config, environ: Mapping[str, str]) -> int:
 
     Args:
         config: its configuration.
-        environ: the environment: what systemd put there.
+        environ: the environment: what systemd put there, and what opens the archive.
 
     Returns:
         The exit code.
@@ -268,7 +313,7 @@ def run_node(config: Config, environ: Mapping[str, str]) -> int:
     _warn_if_open(config)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(config, SdNotify(environ)))
-    except (FolderError, ListenError, StoreError) as error:
+            return runner.run(_serve(config, SdNotify(environ), environ))
+    except (FolderError, ListenError, StoreError, LitestreamError, ArchiveError) as error:
         logger.critical("%s", error)
         return EXIT_FAILED

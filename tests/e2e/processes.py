@@ -39,7 +39,8 @@ class NodeProcess:
         self.log_file = folder / "node.log"
         self._flags = tuple(flags)
         self._program = tuple(program)
-        self._environ = os.environ | (environ or {})
+        # A second process for each node would tell nothing about most tests; those it concerns ask for it.
+        self._environ = {"TQNODE_LITESTREAM": "off"} | os.environ | (environ or {})
         self.url = self._start("127.0.0.1:0")
 
     @property

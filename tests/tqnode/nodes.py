@@ -16,6 +16,7 @@ from tqnode.config import Config
 from tqnode.metrics import Metrics
 from tqnode.queue import Queue
 from tqnode.store import Reader, Store, Tx
+from tqnode.store.gate import Gate
 from tqnode.sweeper import Sweeper
 from tqnode.task import (
     Ask,
@@ -209,7 +210,13 @@ def tallies_that_lie(reader: Reader) -> list[tuple[Any, ...]]:
 
 @contextlib.asynccontextmanager
 async def open_core(
-    path: Path, *, clock: FakeClock | None = None, seed: int = 0, **settings: Any
+    path: Path,
+    *,
+    clock: FakeClock | None = None,
+    seed: int = 0,
+    gate: Gate | None = None,
+    checkpoints: bool = True,
+    **settings: Any,
 ) -> AsyncIterator[Core]:
     """Opens a node's core on the database ``path``; ``settings`` are keys of the configuration."""
     clock = clock or FakeClock()
@@ -217,7 +224,13 @@ async def open_core(
     metrics = Metrics()
     fatal: list[BaseException] = []
     store = Store(
-        path, clock=clock, metrics=metrics, backlog_max=config.writer_backlog_max, on_fatal=fatal.append
+        path,
+        clock=clock,
+        metrics=metrics,
+        backlog_max=config.writer_backlog_max,
+        on_fatal=fatal.append,
+        gate=gate,
+        checkpoints=checkpoints,
     )
     queue = Queue(store, clock=clock, rng=SeededRng(seed), config=config, metrics=metrics)
     sweeper = Sweeper(store, queue, clock=clock, config=config)

@@ -48,7 +48,7 @@ async def stats(call: Call) -> Reply:
 async def metrics(call: Call) -> Reply:
     """Everything countable, in the format that was asked for."""
     context = call.context
-    scrape = Scrape(context.metrics.registry, gauges_of(await context.queue.stats(), context.queue))
+    scrape = Scrape(context.metrics.registry, gauges_of(await context.queue.gauges(), context.queue))
     encoder, content_type = choose_encoder(call.header(b"accept") or "")
     return Reply(200, encoder(scrape), [(b"content-type", content_type.encode())])
 

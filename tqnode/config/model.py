@@ -3,9 +3,13 @@
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tqnode.config.address import split_address, wrong_address, wrong_name
+from tqnode.config.archive import wrong_archive
+from tqnode.config.peers import peer_contradictions, split_peers, wrong_peers, wrong_url
 from tqnode.config.setting import setting
 
 KIB = 1024
@@ -13,40 +17,14 @@ MIB = 1024 * KIB
 DAY_S = 86_400
 TEN_YEARS_S = 315_360_000
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
-
 
 def _host_name() -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "-", os.uname().nodename).lstrip(".-")[:64] or "node"
 
 
-def _wrong_name(text: str) -> str | None:
-    if _NAME.fullmatch(text):
-        return None
-    return f"must be 1 to 64 letters, digits, '_', '.' or '-', not {text[:80]!r}"
-
-
-def _wrong_address(text: str) -> str | None:
-    try:
-        split_address(text)
-    except ValueError as error:
-        return str(error)
-    return None
-
-
-def split_address(text: str) -> tuple[str, int]:
-    """Takes ``host:port`` or ``[ipv6]:port`` apart.
-
-    Raises:
-        ValueError: the text is neither.
-    """
-    host, colon, port = text.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not colon or not bare or (":" in bare) is (bare == host) or re.search(r"[\s/\[\]]", bare):
-        raise ValueError(f"must be host:port such as 127.0.0.1:7333 or [::1]:7333, not {text[:80]!r}")
-    if not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) or int(port) > 65_535:
-        raise ValueError(f"must end in a port from 0 to 65535, not {port[:80]!r}")
-    return bare, int(port)
+def not_yet(shape: Callable[[str], str | None]) -> Callable[[str], str | None]:
+    """Refuses what a key would say: no part of this version carries it out."""
+    return lambda text: "this version runs one node without it; leave it out" if text else shape(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +33,9 @@ class Config:
 
     data_dir: Path = setting(Path("/var/lib/tqnode"), "Folder of the node's files; made if it is not there.")
     listen: str = setting(
-        "127.0.0.1:7333", "Address of the HTTP API; port 0 lets the system choose.", shape=_wrong_address
+        "127.0.0.1:7333", "Address of the HTTP API; port 0 lets the system choose.", shape=wrong_address
     )
-    name: str = setting(_host_name, "Name of this node, by default the host's.", shape=_wrong_name)
+    name: str = setting(_host_name, "Name of this node, by default the host's.", shape=wrong_name)
     log_level: str = setting(
         "info", "Least severity that is logged.", choices=("debug", "info", "warning", "error")
     )
@@ -162,6 +140,97 @@ class Config:
         3600, "How long an Idempotency-Key is remembered.", unit="seconds", low=1, high=30 * DAY_S
     )
 
+    litestream: str = setting(
+        "auto",
+        "The program that writes the log and the archive: a path; auto finds it; off runs without both.",
+    )
+    archive: str = setting(
+        "",
+        "Where the archive is: file://, s3://, gs://, abs://, sftp://, webdav:// or oss://; "
+        "empty for the folder archive in data_dir.",
+        shape=wrong_archive,
+    )
+    archive_credentials_file: str = setting(
+        "", "TOML file of what opens the archive, such as access-key-id; empty for none."
+    )
+    archive_keep_s: int = setting(
+        7 * DAY_S,
+        "How far back the archive can restore at least.",
+        unit="seconds",
+        low=60,
+        high=TEN_YEARS_S,
+    )
+    archive_disk_free_min: int = setting(
+        1024 * MIB,
+        "Free space below which an archive in a folder gives up its past instead of filling the disk.",
+        unit="bytes",
+        low=0,
+        high=1024 * 1024 * MIB,
+    )
+    archive_snapshot_s: int = setting(
+        6 * 3600,
+        "Time between two whole copies in the archive, if anything changed.",
+        unit="seconds",
+        low=60,
+        high=30 * DAY_S,
+    )
+    durability: str = setting(
+        "local",
+        "What an answered write has reached: this disk, or the archive too.",
+        choices=("local", "archive"),
+    )
+    durable_within_s: float = setting(
+        10.0,
+        "Time for a write to get there; then its outcome is answered as unknown.",
+        unit="seconds",
+        low=0.1,
+        high=600,
+    )
+    backup_verify_every_s: int = setting(
+        DAY_S,
+        "Time between two restores that check the archive against the queue; 0 for none.",
+        unit="seconds",
+        low=0,
+        high=TEN_YEARS_S,
+    )
+    past_kept_max: int = setting(
+        4, "Most past states of the queue that are kept restored at a time.", unit="states", low=1, high=100
+    )
+    past_bytes_max: int = setting(
+        4 * 1024 * MIB,
+        "Most disk the restored past states take together; one may be larger.",
+        unit="bytes",
+        low=MIB,
+        high=1024 * 1024 * MIB,
+    )
+
+    peers: str = setting(
+        "",
+        "All nodes of the cluster, this one included: a list of name=host:port; empty for one node alone.",
+        shape=not_yet(wrong_peers),
+        many=True,
+    )
+    peer_listen: str = setting(
+        "",
+        "Address at which the other nodes reach this one; empty for its own in peers.",
+        shape=lambda text: wrong_address(text) if text else None,
+    )
+    advertise: str = setting(
+        "", "URL at which clients reach this node; empty for the one it listens on.", shape=wrong_url
+    )
+    witness: bool = setting(False, "This node keeps the log and votes, but never leads and serves no reads.")
+    lease_ttl_s: float = setting(
+        2.0, "Silence of a leader after which the others elect a new one.", unit="seconds", low=0.5, high=60
+    )
+    peer_secret_file: str = setting(
+        "", "File with the secret by which nodes know each other; empty for none."
+    )
+    peer_tls_cert: str = setting(
+        "", "PEM file of this node's certificate for the other nodes, with its name as a DNS name."
+    )
+    peer_tls_key: str = setting("", "PEM file of its key.")
+    peer_tls_ca: str = setting("", "PEM file of the authority that signs the nodes' certificates.")
+
     drain_s: float = setting(
         4.0,
         "Time that requests in flight have to finish when the node stops.",
@@ -174,6 +243,16 @@ class Config:
     def address(self) -> tuple[str, int]:
         """Host and port of ``listen``."""
         return split_address(self.listen)
+
+    @property
+    def peer_addresses(self) -> dict[str, tuple[str, int]]:
+        """Host and port of each node in ``peers``, this one included, by name."""
+        return split_peers(self.peers)
+
+    @property
+    def peer_address(self) -> tuple[str, int]:
+        """Where this node listens for the others."""
+        return split_address(self.peer_listen) if self.peer_listen else self.peer_addresses[self.name]
 
 
 def contradictions(config: Config) -> list[tuple[str, str]]:
@@ -191,18 +270,12 @@ def contradictions(config: Config) -> list[tuple[str, str]]:
         found.append(
             ("worker_silent_s", f"must be at least twice worker_heartbeat_s ({config.worker_heartbeat_s:g})")
         )
-    return found
+    if config.durability == "archive" and config.litestream == "off":
+        found.append(("durability", "must be local when litestream is off: nothing writes an archive then"))
+    return found + peer_contradictions(config)
 
 
 LATER: dict[str, tuple[object, ...]] = {
-    "advertise": ("",),
-    "peer_listen": ("",),
-    "peers": ("", []),
-    "witness": ("",),
-    "lease_ttl_s": (),
-    "archive": ("",),
-    "durability": ("local",),
-    "litestream": ("off",),
     "tls_cert": ("",),
     "tls_key": ("",),
     "tls_ca": ("",),

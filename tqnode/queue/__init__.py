@@ -5,7 +5,7 @@ All times are integer milliseconds, all JSON is bytes.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from tqnode.clock import Clock, Rng
@@ -26,7 +26,7 @@ from tqnode.queue.rows import read_task
 from tqnode.queue.stats import Stats, stats
 from tqnode.queue.waiting import Waiting
 from tqnode.queue.workers import WorkerRow, WorkerSpec
-from tqnode.store import Effects, Store, Tx
+from tqnode.store import Effects, Reader, Store, Tx
 from tqnode.task import (
     Ask,
     ClaimedTask,
@@ -131,7 +131,7 @@ class Queue:
         Raises:
             apsw.Error: it can't be.
         """
-        await self._store.read(lambda reader: queues.exists(reader, ""))
+        await self._store.look(lambda reader: queues.exists(reader, ""))
 
     async def page(self, filters: Filters, *, limit: int, cursor: str | None, bodies: bool) -> Page:
         """The newest matching tasks below the cursor; ``bodies``: with payloads and results.
@@ -352,8 +352,15 @@ class Queue:
 
     async def stats(self) -> Stats:
         """The node's figures, all of one moment."""
+        return await self._store.read(self._figures())
+
+    async def gauges(self) -> Stats:
+        """The figures with what is not answered yet: they can be had while nothing can be answered."""
+        return await self._store.look(self._figures())
+
+    def _figures(self) -> Callable[[Reader], Stats]:
         since_start = dict(self._since_start)
-        return await self._store.read(lambda reader: stats(reader, self._clock, since_start))
+        return lambda reader: stats(reader, self._clock, since_start)
 
     def _count(self, effects: Effects) -> None:
         counts: dict[str, int] = {}

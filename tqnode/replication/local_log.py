@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,10 +26,13 @@ SOCKET: Final = "litestream.sock"
 LOOK_EVERY_S: Final = 5.0
 """Time between two looks whether the archive has everything."""
 LOOK_S: Final = 60.0
+START_EVERY_S: Final = 0.1
 BEHIND_S: Final = 30.0
 """An archive that did not have everything for so long is said to be behind."""
 UNREACHED_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 PRUNE_EVERY_S: Final = 3600.0
+CUT_EVERY_S: Final = 600.0
+"""Time between two times that the past is given up; if that did not help, more of it would not either."""
 LAST_SYNC_S: Final = 0.5
 SYNCS_MAX: Final = 5
 
@@ -48,6 +52,7 @@ class Plan:
         environ: the node's environment.
         snapshot_s: seconds between two whole copies.
         keep_s: seconds the archive reaches back.
+        disk_free_min: bytes; with less free space, an archive on this machine gives up its past.
     """
 
     program: Path
@@ -58,6 +63,7 @@ class Plan:
     environ: Mapping[str, str]
     snapshot_s: int
     keep_s: int
+    disk_free_min: int
 
 
 class LocalLog:
@@ -80,6 +86,10 @@ class LocalLog:
         self._failure = ""
         """Why the archive can't be reached; empty while it can."""
         self._listed: Term | None = None
+        self._cut = asyncio.Event()
+        """Set when the term is to end."""
+        self._given_up: Term | None = None
+        """The term that was ended so that it can be removed with all before it; None otherwise."""
         self._whole_at: float | None = None
         self._began = clock.monotonic()
         self.term: Term | None = None
@@ -148,14 +158,13 @@ class LocalLog:
         self._listed = term
 
     async def run(self) -> None:
-        """Writes the log until cancelled. A disk error of Litestream's begins a new term."""
+        """Writes the log until cancelled. A disk error of Litestream's begins a new term, a full disk too."""
         looking = asyncio.create_task(self._look(), name="archive-look")
         try:
             while True:
                 self.term = await self._open_term()
                 self._metrics.term.set(self.term.number)
                 await self._write_term()
-                logger.error("litestream met a disk error: what it wrote is not relied on, a new term begins")
         finally:
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
@@ -197,7 +206,7 @@ class LocalLog:
         return term
 
     async def _write_term(self) -> None:
-        """Has Litestream write the term; returns when that can't be relied on any more."""
+        """Has Litestream write the term; returns when another is to begin."""
         assert self.term is not None  # noqa: S101  # it was opened for this
         plan, number = self._plan, self.term.number
         config = plan.data_dir / CONFIG_FILE
@@ -220,43 +229,57 @@ class LocalLog:
         )
         running = asyncio.create_task(litestream.run(), name="litestream")
         failing = asyncio.create_task(litestream.disk_failed.wait(), name="litestream-disk")
+        self._cut.clear()
+        cutting = asyncio.create_task(self._cut.wait(), name="log-cut")
+        tasks = {running, failing, cutting}
         try:
-            done, _ = await asyncio.wait({running, failing}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if running in done:
                 running.result()
+            if failing in done:
+                logger.error("litestream met a disk error: what it wrote is not relied on, a new term begins")
         finally:
-            for task in (running, failing):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(running, failing, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _look(self) -> None:
         """Looks now and then whether the archive has everything, and removes what it need not keep."""
         prune_every_s = min(PRUNE_EVERY_S, self._plan.keep_s)
-        pruned_at: float | None = None
+        pruned_at = cut_at = -math.inf
         said = ""
         while True:
-            if self._litestream is not None:
-                await self._litestream.up.wait()
-                try:
-                    await self.sync(archived=True, within_s=LOOK_S)
-                except SyncError as error:
-                    self._failure = str(error)
-                if self._failure != said:
-                    said = self._failure
-                    if said:
-                        logger.warning("the archive does not have everything: %s", said)
-                    else:
-                        logger.info("the archive has everything")
-                now = self._clock.monotonic()
-                if not self._failure and (pruned_at is None or now - pruned_at > prune_every_s):
+            if self._litestream is None or not self._litestream.up.is_set():
+                await self._clock.sleep(START_EVERY_S)
+                continue
+            try:
+                await self.sync(archived=True, within_s=LOOK_S)
+            except SyncError as error:
+                self._failure = str(error)
+            if self._failure != said:
+                said = self._failure
+                if said:
+                    logger.warning("the archive does not have everything: %s", said)
+                else:
+                    logger.info("the archive has everything")
+            now = self._clock.monotonic()
+            if not self._failure:
+                given_up = self._given_up is not None and self._given_up is not self._listed
+                if given_up or now - pruned_at > prune_every_s:
                     pruned_at = now
-                    await self._prune()
-            await self._clock.sleep(LOOK_EVERY_S if self._litestream is not None else 0.1)
+                    await self._prune(keep_s=0 if given_up else self._plan.keep_s)
+                    self._given_up = None
+                elif now - cut_at > CUT_EVERY_S and self._is_tight():
+                    cut_at = now
+                    logger.warning("the disk is nearly full: the archive gives up what it has of the past")
+                    self._given_up = self.term
+                    self._cut.set()
+            await self._clock.sleep(LOOK_EVERY_S)
 
-    async def _prune(self) -> None:
-        """Removes terms of an archive on this machine that reach back no further than is to be kept."""
+    async def _prune(self, *, keep_s: float) -> None:
+        """Removes terms of an archive on this machine that reach back no further than ``keep_s`` seconds."""
         terms = self._opened()
-        gone = outlived(terms.all(), before_ms=self._clock.now_ms() - 1000 * self._plan.keep_s)
+        gone = outlived(terms.all(), before_ms=round(self._clock.now_ms() - 1000 * keep_s))
         removed: list[int] = []
         for term in gone:
             folder = self._plan.archive.url.of_term(term.number).folder
@@ -274,6 +297,11 @@ class LocalLog:
         if removed:
             terms.forget(removed)
             logger.info("removed from the archive: %d terms up to %d", len(removed), removed[-1])
+
+    def _is_tight(self) -> bool:
+        """Whether an archive on this machine is about to fill the disk."""
+        folder = self._plan.archive.url.folder
+        return folder is not None and shutil.disk_usage(folder).free < self._plan.disk_free_min
 
     def _age_s(self) -> float:
         """How long ago the archive had everything; since the start, if it never had."""

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from tqnode.clock import Clock
+from tqnode.errors import Draining, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.store.connection import open_writer
+from tqnode.store.gate import Gate
 from tqnode.store.migrations import migrate
 from tqnode.store.readers import Reader, Readers
 from tqnode.store.tx import Effects, TaskEvent, Tx
@@ -32,6 +34,8 @@ class Store:
         metrics: the node's collectors.
         backlog_max: writes that may wait before :class:`~tqnode.errors.Overloaded`.
         on_fatal: called from the writer's thread when the disk failed: the process must end at once.
+        gate: decides when a commit may be answered; None: as soon as it is on this disk.
+        checkpoints: whether the node makes them itself; False where Litestream does.
 
     Raises:
         apsw.Error: the file can't be opened, or is damaged.
@@ -46,10 +50,13 @@ class Store:
         metrics: Metrics,
         backlog_max: int,
         on_fatal: Callable[[BaseException], None],
+        gate: Gate | None = None,
+        checkpoints: bool = True,
     ) -> None:
+        self._gate = gate
         self._listeners: list[Callable[[Effects], None]] = []
         self._on_steps: list[Callable[[Tx, int], None]] = []
-        connection = open_writer(path)
+        connection = open_writer(path, checkpoints=checkpoints)
         migrate(connection)
         self._writer = Writer(
             connection,
@@ -57,11 +64,12 @@ class Store:
             metrics=metrics,
             backlog_max=backlog_max,
             group_max=GROUP_MAX,
+            gate=gate,
             on_commit=self._publish,
             on_step=self._stepped,
             on_fatal=on_fatal,
         )
-        self._readers = Readers(path, threads=READER_THREADS)
+        self._readers = Readers(path, threads=READER_THREADS, checkpoints=checkpoints)
 
     @property
     def backlog(self) -> int:
@@ -101,12 +109,28 @@ class Store:
         return self._writer.submit(operation, background=background)
 
     async def read(self, operation: Callable[[Reader], T]) -> T:
-        """Runs ``operation`` on a snapshot of what is committed."""
+        """Runs ``operation`` on a snapshot; answers once all it may have seen is answered.
+
+        Raises:
+            TqnodeError: the gate lets nothing through any more.
+        """
+        answer = await self._readers.read(operation)
+        if self._gate is not None:
+            await self._writer.settled()
+            self._gate.check()
+        return answer
+
+    async def look(self, operation: Callable[[Reader], T]) -> T:
+        """As :meth:`read`, but also at what is not answered yet: for those who watch the node itself."""
         return await self._readers.read(operation)
+
+    def abandon(self, error: TqnodeError) -> None:
+        """Begins no more writes: those that wait, and those that come, get ``error``."""
+        self._writer.abandon(error)
 
     async def close(self) -> None:
         """Ends the waiting writes and reads, then closes the file."""
-        self._writer.refuse()
+        self._writer.refuse(Draining("the node is stopping"))
         # The last to close checkpoints and removes the write-ahead log, which no reader may.
         await self._readers.close()
         await self._writer.close()

@@ -5,10 +5,12 @@ that a heartbeat that has arrived is always seen before the sweep that would tak
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import apsw
@@ -18,6 +20,7 @@ from tqnode.errors import DiskFull, Draining, OutcomeUnknown, Overloaded, Tqnode
 from tqnode.ids import seq_of
 from tqnode.metrics import Metrics
 from tqnode.sql import statement
+from tqnode.store.gate import Gate
 from tqnode.store.tx import Effects, Tx
 
 T = TypeVar("T")
@@ -30,6 +33,8 @@ _SAVEPOINT = statement("savepoint")
 _RELEASE = statement("release")
 _ROLLBACK_SAVEPOINT = statement("rollback_savepoint")
 _TIME_OF_ID = 80
+GROUPS_HELD_MAX = 16
+"""Groups that may be committed and not yet answered; behind them the next one grows."""
 STEP_MS = 1_000
 """A wall clock this far from where the monotonic one expects it was stepped."""
 
@@ -71,6 +76,7 @@ class Writer:
         metrics: gets the commit times and group sizes.
         backlog_max: requests that may wait; one more is :class:`Overloaded`.
         group_max: operations in one transaction.
+        gate: holds committed groups until they may be answered; None answers them at once.
         on_commit: called on the event loop after a group's answers, with its effects.
         on_step: run in a group's transaction before its operations when the wall clock was stepped since
             the last one, with by how many ms: no operation sees old and new times side by side.
@@ -85,6 +91,7 @@ class Writer:
         metrics: Metrics,
         backlog_max: int,
         group_max: int,
+        gate: Gate | None,
         on_commit: Callable[[Effects], None],
         on_step: Callable[[Tx, int], None],
         on_fatal: Callable[[BaseException], None],
@@ -94,6 +101,10 @@ class Writer:
         self._metrics = metrics
         self._backlog_max = backlog_max
         self._group_max = group_max
+        self._gate = gate
+        # Groups that a reader may have seen, and those of them that are answered.
+        self._shown = self._settled = 0
+        self._settling: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._on_commit = on_commit
         self._on_step = on_step
         self._on_fatal = on_fatal
@@ -103,7 +114,7 @@ class Writer:
         self._asleep = False
         self._seen = _moment(clock)
         self.commit_s = 0.0
-        self._refusing = False
+        self._refusing: TqnodeError | None = None
         self._closing = False
         self._loop = asyncio.get_running_loop()
         row = connection.execute(statement("read_last_task")).fetchone()
@@ -126,8 +137,8 @@ class Writer:
             Overloaded: too many requests wait; background work, which is bounded by itself, is taken.
             Draining: the store is closing.
         """
-        if self._refusing:
-            raise Draining("the node is stopping")
+        if self._refusing is not None:
+            raise self._refusing
         if not background and len(self._requests) >= self._backlog_max:
             raise Overloaded(f"{self._backlog_max} operations wait for the disk already")
         future: asyncio.Future[T] = self._loop.create_future()
@@ -137,17 +148,41 @@ class Writer:
                 self._arrived.notify()
         return future
 
-    def refuse(self) -> None:
-        """Takes no more operations; those that wait are still run."""
-        self._refusing = True
+    async def settled(self) -> None:
+        """Returns when every group that a finished read may have seen is answered.
+
+        Raises:
+            TqnodeError: one of them could not be.
+        """
+        if self._settled >= self._shown:
+            return
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._settling.append((self._shown, future))
+        await future
+
+    def refuse(self, error: TqnodeError) -> None:
+        """Takes no more operations, and tells ``error`` to who brings one; those that wait are still run."""
+        if self._refusing is None:
+            self._refusing = error
+
+    def abandon(self, error: TqnodeError) -> None:
+        """Takes no more operations, and tells ``error`` to those that wait too."""
+        self.refuse(error)
+        for line in (self._requests, self._background):
+            while line:
+                future = line.popleft().future
+                if not future.done():
+                    future.set_exception(error)
 
     async def close(self) -> None:
         """Runs what waits, then closes the connection."""
-        self.refuse()
+        self.refuse(Draining("the node is stopping"))
         self._closing = True
         with self._arrived:
             self._arrived.notify()
         await asyncio.to_thread(self._thread.join)
+        with contextlib.suppress(TqnodeError):  # whom it concerns is told
+            await self.settled()
 
     # -- the writer's thread ---------------------------------------------------------------
 
@@ -163,11 +198,15 @@ class Writer:
     def _next_group(self) -> list[_Pending]:
         """Waits for work; empty once closed and drained."""
         while True:
+            if self._shown - self._settled >= GROUPS_HELD_MAX:
+                with self._arrived:
+                    self._arrived.wait_for(self._may_go_on)
             group: list[_Pending] = []
-            while self._requests and len(group) < self._group_max:
-                group.append(self._requests.popleft())
-            if self._background and not self._requests:
-                group.append(self._background.popleft())
+            with contextlib.suppress(IndexError):  # abandoned meanwhile
+                while self._requests and len(group) < self._group_max:
+                    group.append(self._requests.popleft())
+                if self._background and not self._requests:
+                    group.append(self._background.popleft())
             group = [pending for pending in group if not pending.future.cancelled()]
             if group:
                 return group
@@ -182,7 +221,11 @@ class Writer:
                     self._arrived.wait()
                 self._asleep = False
 
+    def _may_go_on(self) -> bool:
+        return self._shown - self._settled < GROUPS_HELD_MAX
+
     def _handle(self, group: list[_Pending]) -> None:
+        self._shown += 1  # before the first reader can see it
         try:
             try:
                 effects = self._transact(group, isolated=False)
@@ -210,7 +253,7 @@ class Writer:
             unknown = OutcomeUnknown("the disk failed; the write may or may not have been made")
             self._fail(group, unknown)
             raise error
-        self._loop.call_soon_threadsafe(self._answer, group, effects)
+        self._deliver(group, effects)
 
     def _transact(self, group: list[_Pending], *, isolated: bool) -> Effects:
         execute = self._connection.execute
@@ -277,17 +320,47 @@ class Writer:
     def _fail(self, group: list[_Pending], error: Exception) -> None:
         for pending in group:
             pending.error = error
-        self._loop.call_soon_threadsafe(self._answer, group, Effects())
+        self._deliver(group, Effects())
+
+    def _deliver(self, group: list[_Pending], effects: Effects) -> None:
+        answer = partial(self._answer, group, effects)
+        if self._gate is None:
+            self._loop.call_soon_threadsafe(answer)
+        else:
+            self._loop.call_soon_threadsafe(self._gate.hold, answer)
 
     # -- the event loop's thread -----------------------------------------------------------
 
-    def _answer(self, group: list[_Pending], effects: Effects) -> None:
-        """The one place where a write becomes answered."""
+    def _answer(self, group: list[_Pending], effects: Effects, refusal: TqnodeError | None = None) -> None:
+        """The one place where a write becomes answered.
+
+        Args:
+            group: operations that are committed on this disk.
+            effects: of them.
+            refusal: what their clients are told, if not what came of them.
+        """
         for pending in group:
             if pending.future.done():
                 continue
-            if pending.error is None:
+            error = refusal or pending.error
+            if error is None:
                 pending.future.set_result(pending.result)
             else:
-                pending.future.set_exception(pending.error)
-        self._on_commit(effects)
+                pending.future.set_exception(error)
+        if refusal is None:
+            self._on_commit(effects)
+        self._settle(refusal)
+
+    def _settle(self, refusal: TqnodeError | None) -> None:
+        self._settled += 1
+        while self._settling and (self._settling[0][0] <= self._settled or refusal is not None):
+            _, future = self._settling.popleft()
+            if future.done():
+                continue
+            if refusal is None:
+                future.set_result(None)
+            else:
+                future.set_exception(refusal)
+        if self._shown - self._settled == GROUPS_HELD_MAX - 1:
+            with self._arrived:
+                self._arrived.notify()

@@ -36,7 +36,8 @@ def test_without_any_source_every_key_has_its_default(toml: Path) -> None:
 
 def test_every_default_is_a_value_its_own_key_takes() -> None:
     for setting in SETTINGS.values():
-        assert setting.check(setting.default if setting.type is not Path else str(setting.default))
+        default = setting.default if setting.type is not Path else str(setting.default)
+        assert str(setting.check(default)) == str(default)
 
 
 def test_flags_win_over_variables_over_the_file_over_defaults(toml: Path) -> None:
@@ -69,7 +70,7 @@ def test_every_mistake_of_every_source_is_told_at_once(toml: Path) -> None:
     found = mistakes(
         file=toml,
         environ={"TQNODE_NAME": "", "TQNODE_LOG_LEVL": "info", "TQNODE_PAGE_MAX": "many", "HOME": "/root"},
-        flags={"drain_s": "-1", "durability": "archive"},
+        flags={"drain_s": "-1", "peers": "a=b:1"},
     )
     assert found == {
         f"{toml}: listen": "must be host:port such as 127.0.0.1:7333 or [::1]:7333, not 'nowhere'",
@@ -81,8 +82,36 @@ def test_every_mistake_of_every_source_is_told_at_once(toml: Path) -> None:
         "TQNODE_LOG_LEVL": "unknown; did you mean TQNODE_LOG_LEVEL?",
         "TQNODE_PAGE_MAX": "must be a whole number, not 'many'",
         "--drain-s": "must be 0 to 300 seconds, not -1",
-        "--durability": "this version runs one node without it; leave it out, or set it to 'local'",
+        "--peers": "this version runs one node without it; leave it out",
     }
+
+
+@pytest.mark.parametrize(
+    ("url", "wrong"),
+    [
+        ("/srv/archive", "must begin with file://, "),
+        ("ftp://host/x", "must begin with file://, "),
+        ("file://srv/archive", "must be file:// and an absolute path"),
+        ("file:///srv/archive?x=1", "must be file:// and an absolute path"),
+        ("s3:///folder", "must name a host or a bucket, such as s3://name/folder"),
+        ("s3://bucket/a b", "must be a URL without spaces"),
+        ("sftp://me:sesame@host/x", "must hold no password; put it into archive_credentials_file"),
+        ("s3://[x/y", "must be a URL such as s3://bucket/folder"),
+    ],
+)
+def test_a_wrong_archive_is_told_without_what_it_may_hide(toml: Path, url: str, wrong: str) -> None:
+    toml.write_text("")
+    told = mistakes(file=toml, flags={"archive": url})["--archive"]
+    assert told.startswith(wrong)
+    assert "sesame" not in told
+
+
+@pytest.mark.parametrize(
+    "url", ["", "file:///srv/archive", "s3://bucket/a?endpoint=http://x:9", "sftp://me@host:22/a", "gs://b"]
+)
+def test_an_archive_as_litestream_takes_it_is_taken(toml: Path, url: str) -> None:
+    toml.write_text("")
+    assert load(file=toml, environ={}, flags={"archive": url}).config.archive == url
 
 
 def test_a_value_below_a_wrong_one_is_still_told(toml: Path) -> None:

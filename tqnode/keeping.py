@@ -1,0 +1,143 @@
+"""What a node does beside its queue so that nothing of it is lost: the log, the archive, the gate."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from tqnode.api.context import Vital
+from tqnode.clock import Clock
+from tqnode.config import Config
+from tqnode.metrics import LitestreamMetrics
+from tqnode.replication.archive import Archive
+from tqnode.replication.archive_gate import ArchiveGate
+from tqnode.replication.archive_url import ArchiveUrl
+from tqnode.replication.binary import find_litestream
+from tqnode.replication.litestream import environ_for
+from tqnode.replication.local_log import LocalLog, Plan
+from tqnode.replication.past import FOLDER as PAST_FOLDER
+from tqnode.replication.past import PastStates
+from tqnode.replication.verifying import Verifying
+
+REFRESH_S: Final = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+class Keeping:
+    """The log and the archive of a node without peers, from :meth:`start` to :meth:`stop`.
+
+    Args:
+        config: the node's configuration.
+        data_dir: its folder.
+        database: the queue's file.
+        environ: its environment.
+        clock: its clock.
+        metrics: what is counted of Litestream and the archive.
+
+    Raises:
+        LitestreamError: Litestream can't be used.
+        ArchiveError: the archive's credentials can't be used.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        data_dir: Path,
+        database: Path,
+        environ: Mapping[str, str],
+        clock: Clock,
+        metrics: LitestreamMetrics,
+    ) -> None:
+        program = find_litestream(config.litestream, environ)
+        url = ArchiveUrl.of(
+            config.archive, data_dir=data_dir, credentials_file=config.archive_credentials_file
+        )
+        self.archive = Archive(url, program=program, environ=environ_for(environ))
+        plan = Plan(
+            program=program,
+            data_dir=data_dir,
+            database=database,
+            name=config.name,
+            archive=self.archive,
+            environ=environ,
+            snapshot_s=config.archive_snapshot_s,
+            keep_s=config.archive_keep_s,
+            disk_free_min=config.archive_disk_free_min,
+        )
+        self.log = LocalLog(plan, clock=clock, metrics=metrics)
+        self.gate: ArchiveGate | None = None
+        self._waits = config.durability == "archive"
+        if self._waits:
+            self.gate = ArchiveGate(
+                lambda within_s: self.log.sync(archived=True, within_s=within_s),
+                clock=clock,
+                within_s=config.durable_within_s,
+                on_unknown=metrics.unknown.inc,
+            )
+        self._verifying = Verifying(
+            data_dir,
+            flags=[
+                *("--config", os.devnull, "--data-dir", str(data_dir), "--litestream", str(program)),
+                *("--archive", url.url, "--archive-credentials-file", config.archive_credentials_file),
+            ],
+            environ=environ_for(environ),
+            every_s=config.backup_verify_every_s,
+            clock=clock,
+            metrics=metrics,
+        )
+        self.past = PastStates(
+            self.archive,
+            data_dir / PAST_FOLDER,
+            refresh=lambda: self.log.sync(archived=True, within_s=REFRESH_S),
+            clock=clock,
+            kept_max=config.past_kept_max,
+            bytes_max=config.past_bytes_max,
+        )
+        self._running: list[asyncio.Task[None]] = []
+
+    def start(self, *, on_late: Callable[[], None], on_failed: Callable[[], None]) -> None:
+        """Starts it, once the database is open.
+
+        Args:
+            on_late: called when writes that were answered as of unknown outcome have arrived after all.
+            on_failed: called when it failed in a way that was not foreseen.
+
+        Raises:
+            apsw.Error: the list of terms can't be opened.
+        """
+        self.log.open()
+        self._running.append(asyncio.create_task(self.log.run(), name="log"))
+        self._running.append(asyncio.create_task(self._verifying.run(), name="backup-verify"))
+        if self.gate is not None:
+            self._running.append(asyncio.create_task(self.gate.run(on_late=on_late), name="archive-gate"))
+
+        def ended(task: "asyncio.Task[None]") -> None:
+            if not task.cancelled():
+                logger.critical("%s failed: the node ends", task.get_name(), exc_info=task.exception())
+                on_failed()
+
+        for task in self._running:
+            task.add_done_callback(ended)
+
+    def vitals(self) -> dict[str, Vital]:
+        """How Litestream and the archive are."""
+        return {name: Vital(state, self._waits) for name, state in self.log.states().items()}
+
+    def open_gate(self) -> None:
+        """Lets nothing wait for the archive any more: the node stops, and has answered whom it could."""
+        if self.gate is not None:
+            self.gate.close()
+
+    async def stop(self) -> None:
+        """Ends it, after the database is closed; what the archive still lacks it gets from the next start."""
+        if self._running:
+            await self.log.finish()
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self.past.close()
+        self.log.close()
