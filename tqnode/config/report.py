@@ -11,7 +11,7 @@ def _toml(value: Value) -> str:
     if isinstance(value, str | Path):
         # A JSON string is a TOML basic string, DEL aside.
         return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
-    return repr(value)
+    return repr(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def as_toml(effective: Effective) -> str:

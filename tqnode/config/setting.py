@@ -7,8 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-type_names: Final = {int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+type_names: Final = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+}
 _KEY: Final = "setting"
+_BOOL: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _INT = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 
 Value = int | float | str | Path
@@ -33,6 +40,8 @@ class Setting:
     choices: tuple[str, ...]
     shape: Callable[[str], str | None] | None
     """Says what is wrong with a text, or None."""
+    many: bool = False
+    """The text is a list with commas; a file may give it as a list of texts."""
 
     @property
     def flag(self) -> str:
@@ -53,6 +62,10 @@ class Setting:
         Raises:
             BadValue: it is not a value of this key.
         """
+        if self.type is bool:
+            if text.strip().lower() not in _BOOL:
+                raise self._wrong_type(text)
+            return _BOOL[text.strip().lower()]
         if self.type is int:
             if not _INT.fullmatch(text.strip().replace("_", "")):
                 raise self._wrong_type(text)
@@ -74,6 +87,8 @@ class Setting:
         """
         if self.type is float and type(value) is int:
             value = float(value)
+        if self.many and isinstance(value, list) and all(type(part) is str for part in value):
+            value = ",".join(value)
         if type(value) is not (str if self.type is Path else self.type):
             raise self._wrong_type(value)
         if isinstance(value, str):
@@ -113,6 +128,7 @@ def setting(
     high: float | None = None,
     choices: tuple[str, ...] = (),
     shape: Callable[[str], str | None] | None = None,
+    many: bool = False,
 ) -> Any:
     """Declares a field of a configuration dataclass.
 
@@ -124,9 +140,18 @@ def setting(
         high: largest number allowed.
         choices: the only texts allowed.
         shape: says what is wrong with a text, or None.
+        many: the text is a list with commas; a file may give it as a list of texts.
     """
     metadata = {
-        _KEY: {"help": meaning, "unit": unit, "low": low, "high": high, "choices": choices, "shape": shape}
+        _KEY: {
+            "help": meaning,
+            "unit": unit,
+            "low": low,
+            "high": high,
+            "choices": choices,
+            "shape": shape,
+            "many": many,
+        }
     }
     if callable(default):
         return dataclasses.field(default_factory=default, metadata=metadata)
