@@ -25,6 +25,7 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=3, choices=(1, 3, 5))
     parser.add_argument("--kinds", default="", help=f"of faults, by comma: {', '.join(FAULTS)}")
     parser.add_argument("--no-loss", action="store_true", help="never take the majority away")
+    parser.add_argument("--power", action="store_true", help="on disks that forget what was not fsynced")
     parser.add_argument("--report", type=Path, help="file for the report, as JSON")
     parser.add_argument("--folder", type=Path, help="for all files; by default one that goes after success")
     options = parser.parse_args()
@@ -39,7 +40,8 @@ def main() -> int:
         seed=options.seed,
         nodes=options.nodes,
         kinds=kinds,
-        losses=options.nodes > 1 and not options.no_loss,
+        losses=not options.no_loss,
+        power=options.power,
     )
     try:
         report = run(plan, folder, lambda what: print(what, flush=True))

@@ -29,6 +29,7 @@ class Cluster:
 
     def __init__(self, net: Network, folder: Path, shape: Shape) -> None:
         self.net = net
+        self.shape = shape
         self.members = {name: Member(net, folder, name, shape) for name in shape.names}
         self._calm = threading.Event()
 

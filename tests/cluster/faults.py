@@ -195,6 +195,15 @@ def clock_step(scene: Scene) -> None:
         member.set_clock(0)
 
 
+def lose_power(scene: Scene) -> None:
+    """Programs end and disks forget, at the same moment, what was not fsynced; at times only most of it."""
+    for member in scene.members:
+        member.cut_power(surviving=scene.chance.choice((0.0, 0.0, 0.5, 0.9)))
+    scene.last(0, 1)
+    for member in scene.members:
+        member.start()
+
+
 def wipe(scene: Scene) -> None:
     """A new disk: the node comes back with nothing."""
     for member in scene.members:
@@ -245,4 +254,13 @@ FAULTS: dict[str, Fault] = {
     "wipe": wipe,
     "restart": restart,
     "hand-over": hand_over,
+    "power loss": lose_power,
 }
+
+
+def fitting(cluster: Cluster) -> list[str]:
+    """The kinds of faults that these nodes can meet."""
+    left_out = {"full disk"} if cluster.shape.power else {"power loss"}
+    if len(cluster.names) == 1:
+        left_out |= {"partition", "deafness", "muteness", "flapping", "slowness", "wipe", "hand-over"}
+    return [kind for kind in FAULTS if kind not in left_out]

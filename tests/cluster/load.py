@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.cluster.records import Op, read
+from tests.waiting import eventually
 from tqnode.child_process import bound_to_this_process
 
+ACKNOWLEDGED_S = 60.0
 STOP_S = 90.0
 """A client gives up a request that has no clear answer only after many tries."""
 
@@ -26,6 +28,8 @@ class Load:
 
     def __init__(self, folder: Path, urls: Sequence[str], seed: str) -> None:
         self._folder = folder
+        self._acknowledged = 0
+        self._read: dict[str, int] = {}
         self._processes: dict[str, subprocess.Popen[str]] = {}
         environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
         for module in self.MODULES:
@@ -72,8 +76,30 @@ class Load:
                 )
 
     def acknowledged(self) -> int:
-        """How many ops were acknowledged so far, by a look at the files."""
-        return sum(self._history(module).read_bytes().count(b'"outcome":"ok"') for module in self.MODULES)
+        """How many ops were acknowledged so far; reads only what is new since the last call."""
+        for module in self.MODULES:
+            file = self._history(module)
+            if file.exists():
+                with file.open("rb") as stream:
+                    stream.seek(self._read.get(module, 0))
+                    self._acknowledged += stream.read().count(b'"outcome":"ok"')
+                    self._read[module] = stream.tell()
+        return self._acknowledged
+
+    def await_acknowledgement(self) -> None:
+        """Returns when something was acknowledged that was not yet when this was called.
+
+        Raises:
+            AssertionError: nothing was, though all nodes are whole.
+            RuntimeError: a client process has ended by itself.
+        """
+        before = self.acknowledged()
+
+        def more() -> bool:
+            self.check()
+            return self.acknowledged() > before
+
+        eventually(more, within_s=ACKNOWLEDGED_S, every_s=0.05)
 
     def history(self) -> list[Op]:
         """All that was asked so far."""

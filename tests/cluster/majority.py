@@ -72,7 +72,31 @@ def scattered(nodes: Cluster, victims: tuple[str, ...]) -> Restore:
     return nodes.net.heal
 
 
-LOSSES: dict[str, Loss] = {"killed": killed, "scattered": scattered, "paused": paused}
+def powerless(nodes: Cluster, victims: tuple[str, ...]) -> Restore:
+    """Every node loses its power at once; victims or not, none keeps what was not fsynced."""
+    for member in nodes.members.values():
+        member.cut_power(surviving=0.0)
+
+    def restore() -> None:
+        for member in nodes.members.values():
+            member.start()
+
+    return restore
+
+
+LOSSES: dict[str, Loss] = {
+    "killed": killed,
+    "scattered": scattered,
+    "paused": paused,
+    "powerless": powerless,
+}
+
+
+def fitting(nodes: Cluster) -> list[str]:
+    """The ways in which these nodes can lose their majority."""
+    if len(nodes.names) == 1:
+        return ["powerless"] if nodes.shape.power else []
+    return [way for way in LOSSES if way != "powerless" or nodes.shape.power]
 
 
 def lose_majority(nodes: Cluster, way: str, chance: random.Random, say: Callable[[str], None]) -> Window:

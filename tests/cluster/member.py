@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import httpx
 
+from tests.cluster.disk import PowerDisk
 from tests.cluster.namespaces import command
 from tests.cluster.network import Network
 from tests.waiting import eventually
@@ -50,12 +51,14 @@ class Shape:
         names: of all nodes.
         settings: further lines of their configuration files.
         disk_mib: size of each node's own disk, in memory; 0 for the disk the test's folder is on.
+        power: instead of that, whether each node has a disk that can lose its power.
         fake_time: whether their wall clocks can be set.
     """
 
     names: Sequence[str]
     settings: Sequence[str] = ()
     disk_mib: int = DISK_MIB
+    power: bool = False
     fake_time: bool = True
 
 
@@ -80,10 +83,12 @@ class Member:
         self._clock_file = self.folder / "clock"
         self._process: subprocess.Popen[bytes] | None = None
         self.data_dir.mkdir(parents=True)
-        if shape.disk_mib:
-            command(
-                "mount", "-t", "tmpfs", "-o", f"size={shape.disk_mib}m", "tqnode-test", str(self.data_dir)
-            )
+        self._disk: PowerDisk | None = None
+        if shape.power:
+            self._disk = PowerDisk(self.data_dir, name)
+        elif shape.disk_mib:
+            memory = ["mount", "-t", "tmpfs", "-o", f"size={shape.disk_mib}m", "tqnode-test"]
+            command(*memory, str(self.data_dir))
         self._config_file = self.folder / "tqnode.toml"
         self._config_file.write_text("\n".join(self._config(network)) + "\n")
         self._environ = self._environment()
@@ -250,6 +255,21 @@ class Member:
         """Gives it back."""
         (self.data_dir / "filler").unlink(missing_ok=True)
 
+    def cut_power(self, *, surviving: float) -> tuple[int, int]:
+        """The power goes, for programs and disk at the same moment, and is back; the node is not started.
+
+        Args:
+            surviving: the share of what was not fsynced that survives all the same.
+
+        Returns:
+            How many changes to files and to folders are lost.
+        """
+        assert self._disk is not None
+        lost = self._disk.cut(surviving=surviving)
+        self.kill_both()
+        self._disk.back()
+        return lost
+
     def set_clock(self, ahead_s: int) -> None:
         """Its wall clock is that far from the machine's, within a second from now."""
         new = self._clock_file.with_suffix(".new")
@@ -262,6 +282,8 @@ class Member:
         self.kill()
         send(pids, signal.SIGKILL)
         self._client.close()
+        if self._disk is not None:
+            self._disk.end()
 
 
 def send(pids: Sequence[int], number: signal.Signals) -> None:

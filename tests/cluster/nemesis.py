@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from tests.cluster.cluster import Cluster, now
-from tests.cluster.faults import FAULTS, Scene
+from tests.cluster.faults import FAULTS, Scene, fitting
 from tests.cluster.records import FaultRecord
 
 CALM_S = (0.5, 3.0)
@@ -20,17 +20,25 @@ class Nemesis:
     Args:
         cluster: what it harms.
         seed: of its choices.
-        kinds: of faults, by the names of :data:`FAULTS`; all if empty.
+        loaded: returns when clients get answers; called before each fault, so that none meets idle nodes.
+        kinds: of faults, by the names of :data:`FAULTS`; all that fit if empty.
         say: told of each fault as it begins.
     """
 
     def __init__(
-        self, cluster: Cluster, seed: str, *, kinds: Sequence[str] = (), say: Callable[[str], None] = print
+        self,
+        cluster: Cluster,
+        seed: str,
+        *,
+        loaded: Callable[[], None],
+        kinds: Sequence[str] = (),
+        say: Callable[[str], None] = print,
     ) -> None:
         self._cluster = cluster
         self._chance = random.Random(seed)
-        self._kinds = list(kinds) or list(FAULTS)
+        self._kinds = list(kinds) or fitting(cluster)
         self._say = say
+        self._loaded = loaded
         self.records: list[FaultRecord] = []
 
     def run(self, until: float) -> None:
@@ -40,6 +48,7 @@ class Nemesis:
             AssertionError: nodes did not recover in time, from what should have left them able to.
         """
         while now() < until:
+            self._loaded()
             self.strike(self._next_kind())
             self._cluster.pass_time(self._chance.uniform(*CALM_S))
 

@@ -11,7 +11,7 @@ from tests.cluster.aftermath import all_tasks, drain, order_kept
 from tests.cluster.checker import ReclaimBound, acknowledged_without_majority, judge
 from tests.cluster.cluster import TTL_S, Cluster, cluster, now
 from tests.cluster.load import Load
-from tests.cluster.majority import LOSSES, Window, lose_majority
+from tests.cluster.majority import Window, fitting, lose_majority
 from tests.cluster.member import Shape
 from tests.cluster.nemesis import Nemesis
 from tests.cluster.records import FaultRecord
@@ -33,6 +33,7 @@ class Plan:
         nodes: how many there are.
         kinds: of faults; all if empty.
         losses: whether the majority is taken away now and then, too.
+        power: whether the nodes' disks can lose their power.
     """
 
     seconds: float
@@ -40,6 +41,7 @@ class Plan:
     nodes: int = 3
     kinds: Sequence[str] = ()
     losses: bool = True
+    power: bool = False
 
 
 def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Report:
@@ -57,7 +59,7 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Report:
         AssertionError: the nodes did not recover from faults they should recover from.
     """
     names = [chr(ord("a") + number) for number in range(plan.nodes)]
-    with cluster(folder, Shape(names=names)) as nodes:
+    with cluster(folder, Shape(names=names, power=plan.power)) as nodes:
         began = now()
 
         def told(what: str) -> None:
@@ -67,7 +69,7 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Report:
         told(f"{plan.nodes} nodes serve")
         load = Load(folder, nodes.urls, plan.seed)
         try:
-            nemesis = Nemesis(nodes, plan.seed, kinds=plan.kinds, say=told)
+            nemesis = Nemesis(nodes, plan.seed, loaded=load.await_acknowledgement, kinds=plan.kinds, say=told)
             windows = _harm(plan, nodes, nemesis, load, told)
             load.stop()
             return _judged(plan, folder, nodes, load, nemesis.records, windows, told)
@@ -81,14 +83,15 @@ def _harm(
     """All faults; the windows without a majority."""
     chance = random.Random(f"{plan.seed}-majority")
     ends = now() + plan.seconds
-    count = max(len(LOSSES), round(plan.seconds / LOSSES_EVERY_S)) if plan.losses else 0
-    ways = [list(LOSSES)[number % len(LOSSES)] for number in range(count)]
+    known = fitting(nodes) if plan.losses else []
+    count = max(len(known), round(plan.seconds / LOSSES_EVERY_S)) if known else 0
+    ways = [known[number % len(known)] for number in range(count)]
     windows: list[Window] = []
     while ways or now() < ends:
         nemesis.run(min(ends, now() + plan.seconds / (len(ways) + 1) if ways else ends))
-        load.check()
         say(f"{load.acknowledged()} acknowledged")
         if ways:
+            load.await_acknowledgement()
             windows.append(lose_majority(nodes, ways.pop(0), chance, say))
     return windows
 

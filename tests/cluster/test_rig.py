@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -167,10 +168,12 @@ def test_a_clock_step_moves_the_nodes_wall_clock_alone(alone: Cluster) -> None:
         (task,) = httpx.post(f"{alone.members['a'].url}/v1/claims", json=claim, timeout=20).json()["tasks"]
         return datetime.fromisoformat(task["lease_expires_at"]) - datetime.now(UTC)
 
+    def is_ahead(wanted_s: int) -> bool:
+        return abs(ahead() - timedelta(seconds=wanted_s)) < timedelta(minutes=2)
+
     for ahead_s in (0, HOUR_S, -HOUR_S, 0):
         alone.members["a"].set_clock(ahead_s)
-        wanted = timedelta(seconds=ahead_s)
-        eventually(lambda wanted=wanted: abs(ahead() - wanted) < timedelta(minutes=2))
+        eventually(partial(is_ahead, ahead_s))
 
 
 def test_a_full_disk_refuses_writes_until_it_is_freed(alone: Cluster) -> None:

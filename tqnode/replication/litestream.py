@@ -31,7 +31,8 @@ _LEVELS: Final = {
     "WARN": logging.WARNING,
     "ERROR": logging.ERROR,
 }
-_DISK_FAILED: Final = "input/output error"
+_DISK_FAILED: Final = ("input/output error", "disk I/O error")
+"""What the system says of a failed fsync, and what SQLite does."""
 _KEPT: Final = frozenset(
     {
         *("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -184,7 +185,7 @@ class Litestream:
         for secret in self._secrets:
             text = text.replace(secret, SHOWN_INSTEAD)
         level, message = _event_of(text)
-        if _DISK_FAILED in message:
+        if any(words in message for words in _DISK_FAILED):
             self.disk_failed.set()
         logger.log(level, "litestream: %s", message)
 
