@@ -204,12 +204,12 @@ def on_vote(turn: Turn, sender: str, vote: Vote) -> None:
     """Counts the vote; a majority elects, and too many refusals end the candidacy."""
     learn_term(turn, vote.term)
     campaign = turn.state.campaign
-    if campaign is None or not campaign.binding or vote.round != campaign.round:
+    if campaign is None or not campaign.binding:
         return
     if rules.vote_counts(turn.settings, turn.state, sender, vote, turn.now):
         turn.put(campaign=msgspec.structs.replace(campaign, yes=campaign.yes | {sender}))
         _win_if_elected(turn)
-    elif not vote.yes:
+    elif not vote.yes and vote.round == campaign.round:
         no = campaign.no | {sender}
         turn.put(campaign=msgspec.structs.replace(campaign, no=no))
         possible = turn.settings.peers - no - campaign.newcomers.keys() | {turn.settings.name}

@@ -80,8 +80,7 @@ def vote_counts(settings: Settings, state: State, sender: str, vote: Vote, now: 
         campaign is not None
         and campaign.binding
         and vote.yes
-        and vote.term == campaign.term
-        and vote.round == campaign.round
+        and (vote.term, vote.round) == (campaign.term, campaign.round)
         and sender not in campaign.newcomers
         and sender not in state.strangers
         and now < led_lease(settings, campaign.asked)

@@ -106,6 +106,14 @@ def test_candidate_does_not_ask_for_votes_where_it_knows_the_disk_to_be_empty() 
     assert node.state.role == "candidate"
 
 
+def test_leader_is_elected_without_the_vote_of_the_disk_that_it_may_admit() -> None:
+    node = candidate_that_knows("new-c")
+    node.hear("c", Would(0, 1, True, False), disk="new-c")
+    node.hear("c", Vote(1, 2, True), disk="new-c")
+    node.hear("b", Vote(1, 2, True))
+    assert node.state.role == "candidate"
+
+
 def test_vote_of_a_disk_that_is_known_by_now_to_be_gone_does_not_count() -> None:
     node = CoreNode()
     question = node.stand()
