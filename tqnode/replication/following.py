@@ -104,6 +104,7 @@ def answer(turn: Turn, to: str, *, gap: bool = False) -> None:
     message = Appended(
         term=state.term,
         last=rules.stored_in_term(state),
+        taken=state.heads.last if state.heads.term == state.term else 0,
         applied=state.applied,
         sent=state.sent,
         counts=not state.fresh,

@@ -97,6 +97,7 @@ class Appended(Message, frozen=True, tag=True):
 
     Args:
         last: highest txid of ``term`` stored without a gap and fsynced; 0 if none.
+        taken: highest txid of ``term`` that it has, those included that are still being stored.
         applied: position up to which the node needs no entries again.
         sent: the latest that the node has heard in ``term``; far below 0 if none.
         counts: the node votes and counts for the majority.
@@ -106,6 +107,7 @@ class Appended(Message, frozen=True, tag=True):
     """
 
     last: int
+    taken: int
     applied: Position
     sent: float
     counts: bool

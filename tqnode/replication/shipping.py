@@ -70,6 +70,10 @@ def _noted(turn: Turn, sender: str, peer: Progress, answer: Appended) -> Progres
         changes["flying"] = max(0, peer.flying - landed)
     if answer.last >= peer.next - 1:
         changes["flying"] = 0
+    if answer.sent >= peer.sent:
+        changes["taken"] = answer.taken
+        if answer.taken > peer.taken:
+            changes["moved"] = turn.now
     if answer.gap and answer.sent >= peer.rewound:
         changes |= {"next": answer.last + 1, "flying": 0, "rewound": turn.now}
     return msgspec.structs.replace(peer, **changes)
@@ -178,8 +182,10 @@ def tick(turn: Turn, *, alive: bool) -> None:
         renew(turn)
     renew_lease(turn)
     for name, peer in turn.state.peers.items():
-        if peer.next - 1 > peer.stored and turn.now >= peer.moved + quarter:
-            again = {"next": peer.stored + 1, "flying": 0, "moved": turn.now, "rewound": turn.now}
+        reached = max(peer.stored, peer.taken)
+        if peer.next - 1 > reached and turn.now >= peer.moved + quarter:
+            flying = sum(head.size for head in turn.state.heads.between(peer.stored + 1, reached))
+            again = {"next": reached + 1, "flying": flying, "moved": turn.now, "rewound": turn.now}
             _put(turn, name, msgspec.structs.replace(peer, **again))
             send_entries(turn, name)
     _trim(turn)

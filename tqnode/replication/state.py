@@ -69,12 +69,13 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         eligible: it could be elected.
         witness: it has no database: what it has trimmed, it does not hold.
         stored: highest txid of the term that it has stored without a gap.
+        taken: highest txid that has reached it, stored or not.
         applied: position up to which it needs no entries again.
         sent: the leader's clock, when it sent the latest append that the peer has heard.
         heard: when it was last heard in this term, by the leader's clock.
         next: lowest txid that was not sent yet, or is to be sent again.
         flying: bytes that were sent and are not known to be stored.
-        moved: when something was last sent to it, or last known to be stored by it.
+        moved: when entries were last sent to it, or last known to have reached it.
         rewound: when sending began anew from what it has stored.
     """
 
@@ -83,6 +84,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     eligible: bool = False
     witness: bool = False
     stored: int = 0
+    taken: int = 0
     applied: Position = NOTHING
     sent: float = NEVER
     heard: float = NEVER

@@ -125,6 +125,7 @@ def appended(
     term: int,
     last: int = 0,
     *,
+    taken: int = 0,
     applied: int = 0,
     sent: float = 1.0,
     counts: bool = True,
@@ -132,4 +133,6 @@ def appended(
     gap: bool = False,
     witness: bool = False,
 ) -> Appended:
-    return Appended(term, last, Position(term, applied), sent, counts, eligible, gap, witness)
+    return Appended(
+        term, last, max(last, taken), Position(term, applied), sent, counts, eligible, gap, witness
+    )

@@ -145,6 +145,19 @@ def test_unanswered_entries_are_sent_again_after_a_while() -> None:
     assert shipped(node, "b") == [1, 2, 3]
 
 
+def test_entries_that_reached_a_peer_which_stores_slowly_are_not_sent_again() -> None:
+    node = leading(produced=4)
+    node.hear("b", appended(1, 1, taken=3, sent=node.now), at=0.1)
+    node.tick(at=0.1 + TTL_S / 4)
+    assert shipped(node, "b") == [4]
+    node.hear("b", appended(1, 1, taken=4, sent=node.now))
+    node.tick(at=1.5)
+    assert shipped(node, "b") == []
+    node.hear("b", appended(1, 1, taken=1, sent=node.now))
+    node.tick(at=1.6)
+    assert shipped(node, "b") == [2, 3, 4], "it has started anew, and has lost what it had not stored"
+
+
 def test_silent_peer_gets_renewals_but_no_entries() -> None:
     node = leading(produced=3, heard="b")
     node.tick(at=0.5)

@@ -61,7 +61,7 @@ messages: st.SearchStrategy[AnyMessage] = st.one_of(
             Append, st.just(run[0]), st.just(run[1]), txids, times, st.sampled_from([None, "disk-a"]), txids
         )
     ),
-    st.builds(Appended, terms, txids, positions, times, bools, bools, bools, bools),
+    st.builds(Appended, terms, txids, txids, positions, times, bools, bools, bools, bools),
     runs().map(lambda run: Lend(run[0], run[1])),  # type: ignore[arg-type]  # heads, which runs() draws
     st.builds(Release, terms),
     st.builds(TakeOver, terms),
@@ -95,7 +95,7 @@ def vouched(node: CoreNode, before: State) -> None:
             case Send(_, Append(term)) | Lead(term):
                 assert row == Row(term, node.settings.name)
                 assert node.state.role == "leader"
-            case Send(_, Appended(term, last)):
+            case Send(_, Appended(term, last, _)):
                 assert term == row.term
                 assert Position(term, last) <= node.state.stored or last == 0
             case Committed(position):
