@@ -6,9 +6,11 @@ import logging
 import os
 import ssl
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
+from tqnode.config.peers import is_loopback
 from tqnode.replication.peer_refusals import Refused
 
 SECRET_BYTES_MIN: Final = 16
@@ -158,6 +160,34 @@ class Certificates:
 
     def secret(self) -> None:
         return None
+
+
+def choose_auth(
+    *, secret_file: str, cert: str, key: str, authority: str, hosts: Iterable[str]
+) -> Open | SharedSecret | Certificates:
+    """How the nodes of a cluster are to know each other.
+
+    Args:
+        secret_file: of the configuration; empty for none. So are the next three.
+        cert: PEM file of this node's certificate.
+        key: PEM file of its key.
+        authority: PEM file of the authority.
+        hosts: where this node listens and where the others do.
+
+    Raises:
+        AuthError: a file can't be used, or there is none and not all hosts are this machine's loopback.
+    """
+    if cert and key and authority:
+        return Certificates(*(Path(file).expanduser().absolute() for file in (cert, key, authority)))
+    if secret_file:
+        return SharedSecret(Path(secret_file).expanduser().absolute())
+    exposed = [host for host in hosts if not is_loopback(host)]
+    if exposed:
+        raise AuthError(
+            f"anybody who reaches {exposed[0]} could pass for a node: configure certificates for the "
+            "peers, or a peer_secret_file"
+        )
+    return Open()
 
 
 def proof(secret: bytes | None, role: bytes, transcript: bytes) -> bytes:

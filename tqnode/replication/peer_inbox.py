@@ -77,7 +77,9 @@ class Inbox:
                 elif kind == Kind.PING:
                     link.write(Kind.PONG, body)
                     await link.drain(within_s=WRITE_S)
-                elif kind == Kind.REQUEST and len(calls) < CALLS_MAX:
+                elif kind == Kind.REQUEST:
+                    if len(calls) >= CALLS_MAX:
+                        raise Refused("too_many", f"more than {CALLS_MAX} calls at a time")
                     call = asyncio.create_task(self._call(link, hello.card.name, body))
                     calls.add(call)
                     call.add_done_callback(calls.discard)

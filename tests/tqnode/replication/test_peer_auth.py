@@ -15,7 +15,7 @@ from tests.tqnode.replication.peer_nodes import Talker, Wire, card_of, free_port
 from tests.tqnode.replication.test_peers import ship
 from tests.waiting import eventually_async
 from tqnode.replication.messages import TakeOver
-from tqnode.replication.peer_auth import Auth, AuthError, Certificates, Open, SharedSecret
+from tqnode.replication.peer_auth import Auth, AuthError, Certificates, Open, SharedSecret, choose_auth
 
 SECRET = "an example of a secret, long enough"
 
@@ -227,7 +227,9 @@ async def test_damaged_entries_are_not_taken_even_without_any_proof(tmp_path: Pa
         await ship(a, b, entries)
         assert damaged
         assert b.peers.refusals()["damaged"] == 1
-        assert [found.entries for found in b.received if found.entries] == [[entries[0][1]]]
+        taken = [found.entries for found in b.received if found.entries]
+        assert taken
+        assert all(entry == [entries[0][1]] for entry in taken)
 
 
 @pytest.mark.parametrize(
@@ -305,6 +307,20 @@ def test_a_key_for_everybody_to_read_and_a_certificate_that_is_none_are_refused(
     (own / "cert.pem").write_text("no certificate")
     with pytest.raises(AuthError, match="the peers' certificate cannot be used"):
         Certificates(own / "cert.pem", own / "key.pem", own / "ca.pem")
+
+
+def test_without_a_proof_nodes_are_let_be_on_one_machine_alone(tmp_path: Path) -> None:
+    def choose(*hosts: str, secret_file: str = "", tls: str = "") -> Auth:
+        return choose_auth(secret_file=secret_file, cert=tls, key=tls, authority=tls, hosts=hosts)
+
+    assert choose("127.0.0.1", "::1", "localhost").kind == "open"
+    for host in ("0.0.0.0", "10.0.0.1", "b.example"):
+        with pytest.raises(AuthError, match="could pass for a node"):
+            choose("127.0.0.1", host)
+    secret(tmp_path)
+    assert choose("10.0.0.1", secret_file=str(tmp_path / "secret-0")).kind == "secret"
+    with pytest.raises(AuthError, match="cannot be read"):
+        choose("127.0.0.1", tls="/nothing")
 
 
 async def test_a_secret_changed_in_its_file_holds_for_the_next_connections(tmp_path: Path) -> None:
