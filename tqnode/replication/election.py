@@ -60,12 +60,15 @@ def _wanted(turn: Turn) -> bool:
 
 
 def last_held(turn: Turn) -> Position:
-    """What a candidate may say that it holds: what is on its disk.
+    """What a candidate may say that it holds: what is on its disk, and of a damaged log what precedes the hole.
 
     A node that has led the log's term holds what it sent, stored or not: it is in its database.
     """
     state = turn.state
-    return state.heads.position if state.led == state.heads.term else state.stored
+    if state.led == state.heads.term:
+        return state.heads.position
+    hole = rules.missing(state)
+    return Position(state.stored.term, hole - 1) if hole else state.stored
 
 
 def ask_whether(turn: Turn) -> None:
@@ -126,7 +129,7 @@ def _lend(turn: Turn, to: str, last: Position) -> None:
 
 
 def on_stored(turn: Turn) -> None:
-    """Asks again with what it has been lent, and for what it still lacks."""
+    """Asks again with what it has been lent or got mended, and for what it still lacks."""
     campaign = turn.state.campaign
     if campaign is not None and not campaign.binding:
         ask_whether(turn)

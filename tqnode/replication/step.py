@@ -103,6 +103,7 @@ def step(settings: Settings, state: State, event: Event, now: float) -> tuple[St
             following.on_damaged(turn, event)
         case Mended():
             following.on_mended(turn, event)
+            election.on_stored(turn)
         case CannotLead():
             handover.on_cannot_lead(turn, event)
         case HandOver():

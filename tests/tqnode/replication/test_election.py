@@ -1,9 +1,9 @@
 import pytest
 
 from tests.tqnode.replication.core_node import TTL_S, CoreNode, append, appended, heads_of_term
-from tqnode.replication.effects import Lead, Row, SaveRow, Send, StepDown
+from tqnode.replication.effects import Lead, Mend, Row, SaveRow, Send, StepDown
 from tqnode.replication.entry import NOTHING, Position
-from tqnode.replication.events import CannotLead, Damaged, Stored
+from tqnode.replication.events import CannotLead, Damaged, Mended, Stored
 from tqnode.replication.messages import Append, Ask, Lend, Vote, Would, WouldYou
 
 LOG = heads_of_term(3, 5)
@@ -283,6 +283,19 @@ def test_nothing_is_lent_while_there_is_a_leader_or_from_behind_a_damaged_entry(
     node.step(Damaged(Position(3, 4)))
     node.hear("b", WouldYou(4, Position(3, 2), 1, 0), at=TTL_S)
     assert node.sent(Lend) == [Lend(3, LOG[2:3])]
+
+
+def test_damaged_node_borrows_what_it_has_to_mend_and_can_stand_again() -> None:
+    node = CoreNode(row=Row(3, "a"), heads=LOG)
+    node.step(Damaged(Position(3, 4)))
+    node.tick()
+    assert node.sent(WouldYou, to="b")[0].last == Position(3, 3)
+    node.hear("b", Lend(3, LOG[3:]))
+    assert node.done(Mend) == [Mend(LOG[3])]
+    node.step(Mended(Position(3, 4)))
+    assert node.sent(WouldYou, to="b")[0].last == FULL
+    node.hear("b", Would(3, node.state.round, True, False))
+    assert node.saved() == Row(4, "a")
 
 
 def test_borrower_stores_what_it_is_lent_acknowledges_nothing_and_asks_again_with_more() -> None:
