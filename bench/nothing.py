@@ -15,6 +15,7 @@ import uvloop
 from bench.constant import serve
 from tqnode import ids
 from tqnode.api.app import build
+from tqnode.api.service import Service
 from tqnode.clock import SystemClock, SystemRng
 from tqnode.config import Config
 from tqnode.metrics import Metrics
@@ -36,7 +37,7 @@ async def main() -> None:
     queue: Any = StoresNothing()
     await serve(
         build(
-            queue,
+            Service.of(queue),
             config=Config(),
             clock=SystemClock(),
             rng=SystemRng(),

@@ -17,9 +17,12 @@
     │   ├── UniqueConflict       another task holds the key
     │   ├── WrongState           the task's state does not allow the operation
     │   └── IdempotencyMismatch  the key came before, with another body
+    ├── Elsewhere                another node leads: ``url`` is where
+    ├── HandoverFailed           the leader goes on to lead
     ├── Busy                     come again: ``retry_after_s``
     │   ├── Overloaded
     │   ├── Draining
+    │   ├── NoLeader             no node leads, or this one does not know which
     │   ├── QueueFull
     │   ├── DiskFull
     │   └── ArchiveUnavailable   the past can't be read just now
@@ -162,6 +165,10 @@ class Draining(Busy):
     code = "draining"
 
 
+class NoLeader(Busy):
+    code = "no_leader"
+
+
 class QueueFull(Busy):
     code = "queue_full"
 
@@ -172,6 +179,25 @@ class DiskFull(Busy):
 
 class ArchiveUnavailable(Busy):
     code = "archive_unavailable"
+
+
+class Elsewhere(TqnodeError):
+    """Another node takes requests.
+
+    Args:
+        detail: one sentence for people.
+        url: where it takes them.
+    """
+
+    code = "not_leader"
+
+    def __init__(self, detail: str, *, url: str) -> None:
+        super().__init__(detail)
+        self.url = url
+
+
+class HandoverFailed(Conflict):
+    code = "handover_failed"
 
 
 class OutcomeUnknown(TqnodeError):

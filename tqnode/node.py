@@ -16,6 +16,7 @@ import uvloop
 
 from tqnode import logs
 from tqnode.api.app import build
+from tqnode.api.service import Service
 from tqnode.clock import Clock, Rng, SystemClock, SystemRng
 from tqnode.config import Config
 from tqnode.data_folder import DataFolder, FolderError
@@ -113,8 +114,10 @@ class Node:
         self._sweeping = asyncio.create_task(sweeper.run(), name="sweeper")
         self._sweeping.add_done_callback(self._on_sweeper_end)
         parts.push_async_callback(self._stop_sweeper)
+        service = Service()
+        service.open(queue)
         app = build(
-            queue,
+            service,
             config=config,
             clock=clock,
             rng=rng,

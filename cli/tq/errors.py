@@ -19,11 +19,13 @@
         │   ├── UnsupportedMediaType, MethodNotAllowed, InvalidHttp
         │   └── RequestTimeout   the body did not arrive in time
         ├── Unauthorized, Forbidden
-        ├── NotFound             TaskNotFound, WorkerNotFound, QueueNotFound, PageNotFound, RouteNotFound
+        ├── NotFound             TaskNotFound, WorkerNotFound, QueueNotFound, NodeNotFound, PageNotFound,
+        │                        RouteNotFound
+        ├── NotLeader            another node leads, and could not be followed to
         ├── Conflict
         │   ├── LeaseLost        the token is not the task's current one
         │   ├── UniqueConflict   another task holds the key: ``task``
-        │   ├── WrongState
+        │   ├── WrongState, HandoverFailed
         │   └── IdempotencyMismatch
         ├── Busy                 come again: ``retry_after_s``
         │   └── QueueFull, Overloaded, Draining, DiskFull, ArchiveUnavailable, NoLeader
@@ -301,6 +303,18 @@ class ArchiveUnavailable(Busy):
     """The node's archive cannot be asked for the past just now."""
 
 
+class NodeNotFound(NotFound):
+    """The cluster has no such node."""
+
+
+class HandoverFailed(Conflict):
+    """No other node could take over; the leader goes on."""
+
+
+class NotLeader(ApiError):
+    """Another node leads, and could not be followed to."""
+
+
 class NoLeader(Busy):
     """No node of the cluster may write at the moment."""
 
@@ -336,6 +350,7 @@ CODES: dict[str, type[TqError]] = {
     "task_not_found": TaskNotFound,
     "worker_not_found": WorkerNotFound,
     "queue_not_found": QueueNotFound,
+    "node_not_found": NodeNotFound,
     "page_not_found": PageNotFound,
     "route_not_found": RouteNotFound,
     "conflict": Conflict,
@@ -343,6 +358,8 @@ CODES: dict[str, type[TqError]] = {
     "unique_conflict": UniqueConflict,
     "wrong_state": WrongState,
     "idempotency_mismatch": IdempotencyMismatch,
+    "handover_failed": HandoverFailed,
+    "not_leader": NotLeader,
     "busy": Busy,
     "queue_full": QueueFull,
     "overloaded": Overloaded,

@@ -17,6 +17,7 @@ ID = "018f0000-0000-7000-8000-000000000001"
 def family(status: int) -> type[errors.TqError]:
     """What a handler of errors may expect of a status, whatever the code."""
     known = {
+        307: errors.NotLeader,
         404: errors.NotFound,
         409: errors.Conflict,
         422: errors.InvalidField,

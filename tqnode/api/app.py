@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from tqnode.api import errors
 from tqnode.api.call import Call, Headers, Reply
-from tqnode.api.context import Context, Vital
+from tqnode.api.context import ClusterView, Context, Vital
 from tqnode.api.convert import Conversion
 from tqnode.api.metrics import HttpMetrics
 from tqnode.api.openapi import document
@@ -25,13 +25,13 @@ from tqnode.api.patience import Patience
 from tqnode.api.query import query_of
 from tqnode.api.route import Methods, Router
 from tqnode.api.routes import ROUTES
+from tqnode.api.service import Service
 from tqnode.api.waiting import ClientGone, Waiting
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
 from tqnode.connection import ANSWER_WHOLE
-from tqnode.errors import BodyTooLarge, Busy, MethodNotAllowed, RequestTimeout, TqnodeError
+from tqnode.errors import BodyTooLarge, Busy, Elsewhere, MethodNotAllowed, RequestTimeout, TqnodeError
 from tqnode.metrics import Metrics
-from tqnode.queue import Queue
 from tqnode.replication.past import PastStates
 
 REQUEST_ID_BITS = 64
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 
 def build(
-    queue: Queue,
+    service: Service,
     *,
     config: Config,
     clock: Clock,
@@ -54,11 +54,12 @@ def build(
     draining: asyncio.Event,
     vitals: Callable[[], Mapping[str, Vital]] = dict,
     past: PastStates | None = None,
+    cluster: ClusterView | None = None,
 ) -> "Api":
     """Makes the application of one node.
 
     Args:
-        queue: the node's queue.
+        service: gives the queue that the node serves.
         config: its configuration.
         clock: its clock.
         rng: for request ids.
@@ -66,11 +67,12 @@ def build(
         draining: set when the node stops: waits end, and no new ones begin.
         vitals: how the parts are that the node may have besides its database.
         past: past states of the queue; None where there is no archive.
+        cluster: the other nodes; None without any.
     """
     http = HttpMetrics()
     metrics.registry.register(http)
     context = Context(
-        queue=queue,
+        service=service,
         config=config,
         clock=clock,
         rng=rng,
@@ -85,6 +87,7 @@ def build(
         scan_turn=asyncio.Semaphore(1),
         description=cache(lambda: document(ROUTES)),
         past=past,
+        cluster=cluster,
         vitals=vitals,
         began=clock.monotonic(),
     )
@@ -200,9 +203,10 @@ class Api:
                 request_id,
             )
         problem = errors.problem_of(error, request_id=request_id)
-        return Reply(
-            status, errors.encode_problem(problem), [*_problem_headers(request_id), *errors.headers_of(error)]
-        )
+        headers = [*_problem_headers(request_id), *errors.headers_of(error)]
+        if isinstance(error, Elsewhere):
+            headers.append((b"location", _there(error.url, scope)))
+        return Reply(status, errors.encode_problem(problem), headers)
 
     def _fault(self, scope: Scope) -> Reply:
         """Answers an exception nobody foresaw; must be called while it is handled."""
@@ -239,6 +243,13 @@ class Api:
         """Ends what runs beside the calls."""
         await self._context.waiting.close()
         await self._context.following.close()
+
+
+def _there(url: str, scope: Scope) -> bytes:
+    """The same request's address at another node."""
+    query: bytes = scope["query_string"]
+    path: bytes = scope["raw_path"]
+    return url.rstrip("/").encode() + path + (b"?" + query if query else b"")
 
 
 def _problem_headers(request_id: str) -> Headers:

@@ -11,6 +11,7 @@ class Code(NamedTuple):
 
 
 CODES: dict[str, Code] = {
+    "not_leader": Code(307, "Another node leads; the Location header says where to send the request."),
     "invalid_http": Code(400, "What came is not HTTP."),
     "invalid_json": Code(400, "The body is not JSON in UTF-8."),
     "invalid_cursor": Code(400, "The cursor is not one that a page of this node ended with."),
@@ -18,6 +19,7 @@ CODES: dict[str, Code] = {
     "task_not_found": Code(404, "There is no such task, or it was deleted."),
     "worker_not_found": Code(404, "There is no such worker, or it fell silent and was dropped."),
     "queue_not_found": Code(404, "No task was ever put in this queue."),
+    "node_not_found": Code(404, "The cluster has no such node."),
     "page_not_found": Code(404, "There is no such page of documentation."),
     "method_not_allowed": Code(
         405, "The path does not take this method; the Allow header says which it does."
@@ -26,6 +28,7 @@ CODES: dict[str, Code] = {
     "lease_lost": Code(409, "The token is not the task's current one; nothing was changed."),
     "unique_conflict": Code(409, "Another task holds the unique key; `task` says which."),
     "wrong_state": Code(409, "The task's state does not allow the operation."),
+    "handover_failed": Code(409, "No other node could take over; the leader goes on."),
     "idempotency_mismatch": Code(409, "The Idempotency-Key came before, with another body."),
     "body_too_large": Code(413, "The body has more bytes than `limit`."),
     "unsupported_media_type": Code(415, "The body is not said to be application/json in UTF-8."),
@@ -46,6 +49,7 @@ CODES: dict[str, Code] = {
     "headers_too_large": Code(431, "The path and headers have too many bytes."),
     "internal": Code(500, "The node failed; its log has the reason under `request_id`."),
     "overloaded": Code(503, "The node has as much to do as it takes; Retry-After says when to come again."),
+    "no_leader": Code(503, "No node leads at this moment; Retry-After says when to come again."),
     "draining": Code(503, "The node is stopping."),
     "disk_full": Code(503, "The node's disk is full: it reads, but does not write."),
     "archive_unavailable": Code(503, "The archive cannot be asked for the past just now."),
@@ -53,7 +57,7 @@ CODES: dict[str, Code] = {
 }
 
 OF_EVERY_CALL = ("invalid_field", "internal")
-OF_EVERY_WRITE = ("overloaded", "draining", "disk_full", "outcome_unknown")
+OF_EVERY_WRITE = ("not_leader", "no_leader", "overloaded", "draining", "disk_full", "outcome_unknown")
 OF_EVERY_BODY = (
     "invalid_json",
     "unsupported_media_type",

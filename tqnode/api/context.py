@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
+from tq import wire
 from tqnode.api.convert import Conversion
 from tqnode.api.metrics import HttpMetrics
 from tqnode.api.patience import Patience
+from tqnode.api.service import Service
 from tqnode.api.waiting import Waiting
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
@@ -28,11 +31,30 @@ class Vital:
     needed: bool
 
 
+class ClusterView(Protocol):
+    """What the API asks of the nodes' cluster."""
+
+    async def status(self) -> wire.Cluster:
+        """How each node is."""
+        ...
+
+    async def hand_over(self, to: str | None) -> wire.HandedOver:
+        """Has another node lead; returns once it serves.
+
+        Args:
+            to: its name; None leaves the choice to this node.
+
+        Raises:
+            TqnodeError: it came to nothing, and why.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """The services of one node, as the API's calls see them."""
 
-    queue: Queue
+    service: Service
     config: Config
     clock: Clock
     rng: Rng
@@ -55,5 +77,16 @@ class Context:
     """Past states; None where there is no archive."""
     vitals: Callable[[], Mapping[str, Vital]]
     """How the parts are that the node may have besides its database."""
+    cluster: ClusterView | None
+    """The other nodes; None for a node without any."""
     began: float
     """Monotonic seconds at the start."""
+
+    @property
+    def queue(self) -> Queue:
+        """The queue that this node serves.
+
+        Raises:
+            TqnodeError: it serves none.
+        """
+        return self.service.queue

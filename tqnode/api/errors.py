@@ -25,6 +25,7 @@ STATUS: dict[type[TqnodeError], int] = {
     errors.QueueFull: 429,
     errors.Busy: 503,
     errors.OutcomeUnknown: 504,
+    errors.Elsewhere: 307,
     TqnodeError: 500,
 }
 """Each error's status; a class that is not here has that of its nearest base."""

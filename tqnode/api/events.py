@@ -98,6 +98,8 @@ async def _stream(call: Call, hub: Hub, subscription: Subscription, selection: S
         if chunk:
             # Waits while the client reads slowly; the subscription is bounded and fills up meanwhile.
             await call.send({"type": "http.response.body", "body": chunk, "more_body": True})
+        if subscription.ended:
+            raise Draining("this node serves the queue no more")
 
 
 def _chunk(hub: Hub, subscription: Subscription, selection: Selection, events: list[Numbered]) -> bytes:

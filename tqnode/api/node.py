@@ -48,24 +48,31 @@ async def stats(call: Call) -> Reply:
 async def metrics(call: Call) -> Reply:
     """Everything countable, in the format that was asked for."""
     context = call.context
-    scrape = Scrape(context.metrics.registry, gauges_of(await context.queue.gauges(), context.queue))
+    queue = context.service.here
+    # A node that serves no queue has figures of itself all the same.
+    gauges = [] if queue is None else gauges_of(await queue.gauges(), queue)
+    scrape = Scrape(context.metrics.registry, gauges)
     encoder, content_type = choose_encoder(call.header(b"accept") or "")
     return Reply(200, encoder(scrape), [(b"content-type", content_type.encode())])
 
 
 async def live(call: Call) -> Reply:
-    """Answers if the event loop turns and the database can be read."""
-    await call.context.queue.check_readable()
+    """Answers if the event loop turns and the database, if this node serves one, can be read."""
+    queue = call.context.service.here
+    if queue is not None:
+        await queue.check_readable()
     return json_reply(200, wire.Health(ok=True))
 
 
 async def ready(call: Call) -> Reply:
     """Answers item by item whether the node should get requests."""
     context = call.context
-    await context.queue.check_readable()
+    queue = context.service.here
+    if queue is not None:
+        await queue.check_readable()
     disk = await asyncio.to_thread(shutil.disk_usage, context.config.data_dir)
     checks = {
-        "database": "ok",
+        "database": "ok" if queue is not None or context.cluster is not None else "closed",
         "disk": "ok" if disk.free >= DISK_FREE_BYTES_MIN else f"full: {disk.free} bytes are free",
         "serving": "draining" if context.draining.is_set() else "ok",
     }
@@ -76,9 +83,10 @@ async def ready(call: Call) -> Reply:
     return json_reply(200 if ok else 503, wire.Health(ok=ok, checks=checks))
 
 
-async def leader(_call: Call) -> Reply:
-    """A single node leads itself."""
-    return json_reply(200, wire.Health(ok=True))
+async def leader(call: Call) -> Reply:
+    """Answers whether this node takes requests for the queue."""
+    leads = call.context.service.here is not None
+    return json_reply(200 if leads else 503, wire.Health(ok=leads))
 
 
 async def describe(call: Call) -> Reply:
@@ -126,8 +134,8 @@ ROUTES = [
         path="/leader",
         handler=leader,
         name="leader",
-        about="200 on the node that takes writes; a single node always does.",
-        answers={200: wire.Health},
+        about="200 on the node that takes writes, else 503; a single node always does.",
+        answers={200: wire.Health, 503: wire.Health},
     ),
     Route(
         method="GET",

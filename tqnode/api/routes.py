@@ -1,6 +1,6 @@
 """All routes of the API."""
 
-from tqnode.api import claims, events, finishes, node, queues, tasks, workers
+from tqnode.api import claims, cluster, events, finishes, node, queues, tasks, workers
 
 ROUTES = [
     *tasks.ROUTES,
@@ -9,5 +9,6 @@ ROUTES = [
     *workers.ROUTES,
     *queues.ROUTES,
     *events.ROUTES,
+    *cluster.ROUTES,
     *node.ROUTES,
 ]

@@ -31,10 +31,17 @@ class Subscription:
 
     def __init__(self, *, missed: bool, past: list[Numbered]) -> None:
         self.missed = missed
+        self.ended = False
+        """No event comes any more."""
         self._waiting = deque(past)
         self._arrived = asyncio.Event()
         if past or missed:
             self._arrived.set()
+
+    def end(self) -> None:
+        """Lets the follower take what is there, and no more."""
+        self.ended = True
+        self._arrived.set()
 
     def put(self, events: list[Numbered]) -> None:
         """Adds events; a follower too far behind loses all and is told so."""
@@ -111,6 +118,11 @@ class Hub:
         subscription = Subscription(missed=missed, past=past)
         self._followers.add(subscription)
         return subscription
+
+    def close(self) -> None:
+        """Ends all subscriptions: whoever goes on following has to ask again."""
+        for follower in self._followers:
+            follower.end()
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Ends a subscription."""

@@ -25,6 +25,7 @@ from tq.wire.claim import (
     Snooze,
     SnoozeOutcome,
 )
+from tq.wire.cluster import Cluster, ClusterNode, HandedOver, Handover, LogPosition
 from tq.wire.enqueue import (
     Enqueued,
     EnqueuedMany,
@@ -72,6 +73,8 @@ __all__ = [
     "Claim",
     "Claimed",
     "ClaimedTask",
+    "Cluster",
+    "ClusterNode",
     "Complete",
     "CompleteOutcome",
     "Enqueued",
@@ -82,6 +85,8 @@ __all__ = [
     "Failure",
     "Finished",
     "Fixed",
+    "HandedOver",
+    "Handover",
     "Health",
     "Heartbeat",
     "HeartbeatAnswer",
@@ -92,6 +97,7 @@ __all__ = [
     "LeaseStatus",
     "Linear",
     "Listed",
+    "LogPosition",
     "Moment",
     "Name",
     "NewTask",

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tqnode.api.app import Api, build
+from tqnode.api.service import Service
 from tqnode.clock import SystemClock, SystemRng
 from tqnode.config import Config
 from tqnode.http_server import HttpServer, bind, url_of
@@ -89,7 +90,7 @@ async def serve(folder: Path, **settings: Any) -> AsyncIterator[Served]:
     )
     queue = Queue(store, clock=clock, rng=rng, config=config, metrics=metrics)
     draining = asyncio.Event()
-    app = build(queue, config=config, clock=clock, rng=rng, metrics=metrics, draining=draining)
+    app = build(Service.of(queue), config=config, clock=clock, rng=rng, metrics=metrics, draining=draining)
     listener = bind(config)
     server = HttpServer(app, listener=listener, config=config, clock=clock)
     url = url_of(listener)
