@@ -16,6 +16,8 @@ from tests.e2e.raw_http import Answer, NoAnswer, NotSent, RawClient
 CONNECT_S = 1.0
 ANSWER_S = 6.0
 HOPS_MAX = 8
+NOT_HELD = ("lease_lost", "task_not_found")
+"""The codes that refuse a token. The second means a loss, which is for the checker to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class Asker:
                 self._current = self._urls.index(url)
             return Reply("ok", "", url, answer, invoked, returned)
         code = str(answer.json().get("code", ""))
-        if answer.status == 409 and code == "lease_lost":
+        if code in NOT_HELD:
             return Reply("refused", code, url, answer, invoked, returned)
         if answer.status in (429, 503):
             self._current = (self._current + 1) % len(self._urls)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import tq
+from tests.cluster.asking import NOT_HELD
 from tests.cluster.raw_clients import LEASES_S, QUEUES, REST_S
 from tests.cluster.records import Op, Outcome, Recorder, What, tag_of
 
@@ -29,7 +30,7 @@ def outcome_of(error: tq.TqError) -> Outcome:
     Raises:
         tq.TqError: none of these clients' calls should meet it.
     """
-    if isinstance(error, tq.errors.LeaseLost):
+    if error.code in NOT_HELD:
         return "refused"
     if isinstance(error, tq.errors.TqUnavailable | tq.errors.Busy):
         return "fail"
