@@ -1,5 +1,6 @@
 """The nodes of a cluster under test together: start, who leads, whether a node is whole, and their end."""
 
+import json
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -86,18 +87,24 @@ class Cluster:
         assert leader is not None
         return leader
 
-    def is_whole(self, name: str) -> bool:
-        """Whether a node counts: it is ready, and not one that has yet to be let in again."""
+    def unwell(self, names: Iterable[str]) -> list[str]:
+        """Which of ``names`` do not count: not running, not ready, or without a place in the leader's term."""
+        said = self.status() if len(self.members) > 1 else None
+        return [name for name in names if not self._counts(name, said)]
+
+    def _counts(self, name: str, said: dict[str, Any] | None) -> bool:
+        """Whether a node counts, by its own word and the leader's."""
         member = self.members[name]
         if not member.runs or not member.ready:
             return False
         if len(self.members) == 1:
             return True
-        said = self.status()
         if said is None:
             return False
-        mine = next((node for node in said["nodes"] if node["name"] == name), None)
-        return mine is not None and not mine.get("fresh", False)
+        # A node that came back with an empty disk is joining until a term admits it.
+        (node,) = (node for node in said["nodes"] if node["name"] == name)
+        placed = node.get("last") is not None and node["last"]["term"] == said["term"]
+        return node["role"] in ("leader", "standby") and placed
 
     def wait_until_whole(self, names: Sequence[str], *, within_s: float = WHOLE_S) -> None:
         """Returns when all of ``names`` count again.
@@ -106,15 +113,22 @@ class Cluster:
             AssertionError: they do not in time.
             RuntimeError: one of them has ended.
         """
+        unwell: list[str] = list(names)
 
         def whole() -> bool:
+            nonlocal unwell
             for name in names:
                 member = self.members[name]
                 if not member.runs:
                     raise RuntimeError(f"{name} ended by itself:\n{member.log[-4000:]}")
-            return all(self.is_whole(name) for name in names)
+            unwell = self.unwell(names)
+            return not unwell
 
-        eventually(whole, within_s=within_s, every_s=0.1)
+        try:
+            eventually(whole, within_s=within_s, every_s=0.1)
+        except AssertionError as error:
+            said = json.dumps(self.status(), indent=1)
+            raise AssertionError(f"{', '.join(unwell)} not whole within {within_s} s: {said}") from error
 
     def pass_time(self, seconds: float) -> None:
         """Lets a fault last: how long is part of the fault, not a wait for something."""
