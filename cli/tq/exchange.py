@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from tq import errors
-from tq.backoff import pause_s
+from tq.backoff import CAP_S, pause_s
 from tq.calls import Call, Repeat
 from tq.clock import Clock
 from tq.config import Settings
@@ -21,10 +21,27 @@ T = TypeVar("T")
 
 REDIRECTS_MAX = 5
 CONNECT_S = 5.0
+# Where another can be asked, a machine that is gone is not waited for longer than one lost packet takes.
+CONNECT_OF_SEVERAL_S = 2.0
+# An election takes a second or two: one should not sleep past its end.
+ELECTION_PAUSE_S = 0.5
 # An open stream hears from the node every 15 s.
 SILENCE_S = 45.0
 
 _problem = msgspec.json.Decoder(Problem)
+
+
+class Heard(NamedTuple):
+    """What came of an attempt.
+
+    Attributes:
+        base: the base URL of the node it came from, or should have.
+        led: another node named that one as the leader.
+    """
+
+    reply: Reply | Lost
+    base: str
+    led: bool = False
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +52,8 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
         doubt: the attempt may have been carried out.
         repeatable: for a call that may be made twice, trying again makes sense.
         refused: the node said that it did nothing and when to come again.
-        elsewhere: nothing was heard from this node at all; another may answer at once.
+        elsewhere: this node does certainly nothing; another may answer at once.
+        leaderless: the cluster has no leader that serves, and will have one soon.
     """
 
     error: errors.TqError
@@ -43,6 +61,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     repeatable: bool = False
     refused: bool = False
     elsewhere: bool = False
+    leaderless: bool = False
 
 
 class Exchange:
@@ -51,7 +70,8 @@ class Exchange:
     Args:
         settings: the nodes, and the token.
         timeout_s: seconds for one call in all.
-        retries: how often to try again at most.
+        retries: how often to try again at most; while the cluster has no leader, for as long as the
+            call may take, unless it is 0.
         clock: time and chance.
     """
 
@@ -73,45 +93,54 @@ class Exchange:
             TqError: what the node answered; that it could not be reached; that no answer came.
         """
         deadline = self._clock.monotonic() + self._timeout_s + call.wait_s
-        doubt, unheard, retry = False, 0, 0
+        doubt, asked, retry, pauses = False, 0, 0, 0
+        leaderless: Trouble | None = None
         while True:
-            reply, base = yield from self._send(call, deadline)
-            if isinstance(reply, Reply):
-                if 200 <= reply.status < 300:
-                    return self._read(call, reply, base)
-                if reply.status == 404 and doubt and call.gone_is_done:
+            heard = yield from self._send(call, deadline)
+            if isinstance(heard.reply, Reply):
+                if 200 <= heard.reply.status < 300:
+                    return self._read(call, heard.reply, heard.base)
+                if heard.reply.status == 404 and doubt and call.gone_is_done:
                     return call.read(b"")
-            trouble = self.trouble(reply, base)
+            trouble = self.trouble(heard)
             doubt = doubt or trouble.doubt
             if trouble.repeatable:
-                self.targets.failed(base)
+                self.targets.failed(heard.base)
             if not _may_repeat(call, trouble):
                 raise self._verdict(call, trouble, doubt=doubt)
-            unheard += trouble.elsewhere
+            if trouble.leaderless:
+                leaderless = trouble
+            asked += trouble.elsewhere
             # Every node is asked before any pause: one that is down must not cost the call its time.
-            if trouble.elsewhere and unheard % len(self.targets.urls):
+            if trouble.elsewhere and asked % len(self.targets.urls):
                 continue
-            retry += 1
-            pause = self._pause_s(retry, trouble.error.retry_after_s)
+            pauses += 1
+            # Elections end by themselves: what is counted is what may go on for ever.
+            retry += leaderless is None or self.retries == 0
+            trouble = leaderless or trouble
+            pause = self._pause_s(pauses, trouble)
             if retry > self.retries or self._clock.monotonic() + pause >= deadline:
                 raise self._verdict(call, trouble, doubt=doubt)
             yield Pause(pause)
+            asked, leaderless = 0, None
 
     def until(self) -> float:
         """When a request that is sent now must be answered."""
         return self._clock.monotonic() + self._timeout_s
 
-    def trouble(self, reply: Reply | Lost, base: str) -> Trouble:
+    def trouble(self, heard: Heard) -> Trouble:
         """What an attempt without a result means."""
+        reply = heard.reply
         if isinstance(reply, Lost):
-            return self._trouble_of_silence(reply, base)
+            return self._trouble_of_silence(reply, heard)
         problem = _read_problem(reply)
         error = errors.from_problem(problem) if problem else None
         if error is None:
-            error = errors.from_bytes(reply.body, status=reply.status, url=base)
+            error = errors.from_bytes(reply.body, status=reply.status, url=heard.base)
         if error.retry_after_s is None:
             error.retry_after_s = _retry_after_s(reply)
         refused = reply.status in (429, 503) and error.retry_after_s is not None
+        elsewhere = isinstance(error, errors.NoLeader | errors.Draining)
         return Trouble(
             error=error,
             # Without a node's own word, a gateway's complaint says nothing of what the node did.
@@ -119,11 +148,15 @@ class Exchange:
             or (problem is None and reply.status in (502, 503, 504) and not refused),
             repeatable=refused or reply.status in (408, 502, 503, 504),
             refused=refused,
+            elsewhere=elsewhere,
+            leaderless=isinstance(error, errors.NoLeader) or (elsewhere and heard.led),
         )
 
-    def _trouble_of_silence(self, lost: Lost, base: str) -> Trouble:
+    def _trouble_of_silence(self, lost: Lost, heard: Heard) -> Trouble:
         if lost.sent:
-            words = f"no answer from {base}: {lost.reason}"
+            words = f"no answer from {heard.base}: {lost.reason}"
+        elif heard.led:
+            words = f"cannot reach {heard.base}, which another node names as the leader: {lost.reason}"
         else:
             words = (
                 f"cannot reach {' or '.join(self.targets.urls)}: {lost.reason}; is tqnode running there?"
@@ -134,6 +167,7 @@ class Exchange:
             doubt=lost.sent,
             repeatable=True,
             elsewhere=not lost.sent,
+            leaderless=heard.led and not lost.sent,
         )
 
     def attempt(
@@ -146,46 +180,50 @@ class Exchange:
         body: bytes | None,
         until: float,
         long: bool = False,
-    ) -> Program[tuple[Reply | Lost, str]]:
+    ) -> Program[Heard]:
         """One attempt, along redirects.
 
-        Returns:
-            What came, and the base URL of the node it came from.
-
         Raises:
-            ApiError: a redirect leads nowhere, in circles, or away from TLS.
+            ApiError: a redirect leads nowhere, to another path, or away from TLS.
         """
         base = self.targets.current
-        url = base + path
+        several = len(self.targets.urls) > 1
         everything = {**self._headers, **headers}
         if body is not None:
             everything["content-type"] = "application/json"
-        for _ in range(REDIRECTS_MAX + 1):
+        seen: set[str] = set()
+        while True:
             request = Request(
                 method=method,
-                url=url,
+                url=base + path,
                 headers=everything,
                 body=body,
-                connect_s=CONNECT_S,
+                connect_s=CONNECT_OF_SEVERAL_S if several or seen else CONNECT_S,
                 until=until,
                 silence_s=SILENCE_S,
                 long=long,
             )
             reply: Reply | Lost = yield effect(request)
             if isinstance(reply, Lost) or reply.status not in (307, 308):
-                return reply, base
+                return Heard(reply, base, led=bool(seen))
+            seen.add(base)
+            location = reply.headers.get("location", "")
             try:
-                url = self.targets.redirected(url=url, location=reply.headers.get("location", ""), path=path)
+                url = self.targets.redirected(url=request.url, location=location, path=path)
             except ValueError as error:
                 raise errors.ApiError(str(error), status=reply.status) from error
             base = url.removesuffix(path)
-        raise errors.ApiError(f"more than {REDIRECTS_MAX} redirects, the last to {url}", status=307)
+            if base in seen or len(seen) > REDIRECTS_MAX:
+                # Nodes that have not heard of the newest leader yet; each of them did nothing.
+                return Heard(
+                    Lost(sent=False, reason="the nodes send each other's callers round"), base, led=True
+                )
 
-    def _send(self, call: Call[T], deadline: float) -> Program[tuple[Reply | Lost, str]]:
-        until = deadline
+    def _send(self, call: Call[T], deadline: float) -> Program[Heard]:
+        until, now = deadline, self._clock.monotonic()
         if len(self.targets.urls) > 1 and call.repeat is not Repeat.ONCE:
             # Half of what is left: a node that hangs must leave time to ask another.
-            until = (self._clock.monotonic() + deadline) / 2
+            until = deadline - max(0.0, deadline - now - call.wait_s) / 2
         headers = {} if call.idempotency_key is None else {"idempotency-key": call.idempotency_key}
         return self.attempt(
             Send,
@@ -203,8 +241,10 @@ class Exchange:
         except msgspec.DecodeError as error:
             raise errors.from_bytes(reply.body, status=reply.status, url=base) from error
 
-    def _pause_s(self, retry: int, retry_after_s: float | None) -> float:
-        return (retry_after_s or 0.0) + pause_s(retry, fraction=self._clock.fraction())
+    def _pause_s(self, pauses: int, trouble: Trouble) -> float:
+        cap_s = ELECTION_PAUSE_S if trouble.leaderless else CAP_S
+        jitter_s = pause_s(pauses, fraction=self._clock.fraction(), cap_s=cap_s)
+        return (trouble.error.retry_after_s or 0.0) + jitter_s
 
     def _verdict(self, call: Call[T], trouble: Trouble, *, doubt: bool) -> errors.TqError:
         if not doubt or call.repeat is Repeat.READ or isinstance(trouble.error, errors.OutcomeUnknown):

@@ -6,7 +6,7 @@ from tq import calls, errors
 from tq.backoff import pause_s
 from tq.clock import Clock
 from tq.effects import Emit, Lost, Open, Pause, Program, Receive, Reply
-from tq.exchange import Exchange
+from tq.exchange import Exchange, Heard
 from tq.sse import Event, Parser, StreamBroken
 
 RETRY_AFTER_S_MAX = 60.0
@@ -33,7 +33,8 @@ class EventStream:
         """
         last_id, failures, opened_before = last_event_id, 0, False
         while True:
-            reply, base = yield from self._open(path, last_id)
+            heard = yield from self._open(path, last_id)
+            reply, base = heard.reply, heard.base
             away = False
             if isinstance(reply, Reply) and _is_stream(reply):
                 if opened_before and last_id is None:
@@ -46,7 +47,7 @@ class EventStream:
                 failures = 0 if received else failures
                 error: errors.TqError = errors.TqUnavailable(f"{base} closes the stream of events at once")
             else:
-                trouble = self._exchange.trouble(reply, base)
+                trouble = self._exchange.trouble(heard)
                 if not trouble.repeatable:
                     raise trouble.error
                 self._exchange.targets.failed(base)
@@ -74,7 +75,7 @@ class EventStream:
             for event in events:
                 yield Emit(event)
 
-    def _open(self, path: str, last_id: str | None) -> Program[tuple[Reply | Lost, str]]:
+    def _open(self, path: str, last_id: str | None) -> Program[Heard]:
         headers = calls.events_headers(last_id)
         until = self._exchange.until()
         return self._exchange.attempt(Open, path, method="GET", headers=headers, body=None, until=until)
