@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tqnode.config import ConfigError, Effective
 
 EXIT_MISCONFIGURED = 2
+OWNER_ONLY = 0o077
+"""What is taken from everybody else: a queue holds what its owners gave it."""
 
 
 class ConfiguredCommand(click.Command):
@@ -151,6 +153,7 @@ def restore(
         effective = _load(file, flags)
     except ConfigError as error:
         _misconfigured(error)
+    os.umask(OWNER_ONLY)
     sys.exit(
         run_restore(
             effective.config, environ=os.environ, clock=SystemClock(), to=to, at_ms=at_ms, as_json=as_json
@@ -180,6 +183,7 @@ def verify(file: Path | None, as_json: bool, **flags: str | None) -> None:
         effective = _load(file, flags)
     except ConfigError as error:
         _misconfigured(error)
+    os.umask(OWNER_ONLY)
     sys.exit(run_verify(effective.config, environ=os.environ, clock=SystemClock(), as_json=as_json))
 
 

@@ -16,7 +16,8 @@ import ctypes, os, sys
 ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {int(signal.SIGKILL)}, 0, 0, 0)
 if os.getppid() != int(sys.argv[1]): os._exit(1)
 os.setpgid(0, 0)
-os.nice(int(sys.argv[2]))
+try: os.nice(int(sys.argv[2]))
+except OSError: pass  # where the service manager does not allow it
 os.execv(sys.argv[3], sys.argv[3:])
 """
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 LIST_S: Final = 120.0
 RESTORE_S: Final = 3600.0
-RESTORE_TERMS_S: Final = 120.0
+RESTORE_TERMS_S: Final = 30.0
 _SAID_MAX: Final = 500
 _NOTHING_THERE: Final = "no matching backup files available"
 _FIRST: Final = 1

@@ -46,7 +46,12 @@ logger = logging.getLogger(__name__)
 
 def environ_for(environ: Mapping[str, str]) -> dict[str, str]:
     """What of this node's environment Litestream gets: what it may need to reach an archive, nothing else."""
-    return {name: text for name, text in environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
+    kept = {name: text for name, text in environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
+    # With this name set it refuses every S3 address; what the other names, it trusts for all of them.
+    authorities = kept.pop("AWS_CA_BUNDLE", "")
+    if authorities:
+        kept.setdefault("SSL_CERT_FILE", authorities)
+    return kept
 
 
 class Litestream:

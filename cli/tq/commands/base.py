@@ -151,7 +151,7 @@ def at_option() -> click.Option:
         type=_Moment(),
         expose_value=False,
         callback=_remember,
-        help="Read the queue as it was then, or so long ago: list, get and stats.",
+        help="Read the queue as it was then, or so long ago: list, get, export, stats.",
     )
 
 
@@ -187,7 +187,9 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         if settings().at is not None and not self.past:
-            raise click.UsageError("--at is for list, get and stats: only the present can be changed", ctx)
+            raise click.UsageError(
+                "--at is for list, get, export and stats: only the present can be changed", ctx
+            )
         return _invoke(ctx, super().invoke)
 
 

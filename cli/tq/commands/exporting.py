@@ -21,7 +21,9 @@ WAITING = ("blocked", "scheduled", "ready")
         "tq export > waiting.ndjson",
         "tq export --state dead --kind resize > again.ndjson",
         "tq export --url http://old:7333 | tq import - --url http://new:7333",
+        "tq --at 2h export --queue images > lost.ndjson",
     ),
+    past=True,
 )
 @filter_options
 def export(**filters: Any) -> None:

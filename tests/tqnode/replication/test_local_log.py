@@ -256,3 +256,9 @@ def test_lines_of_litestream_keep_their_level_and_lose_their_secrets(
 def test_litestream_gets_only_what_it_may_need_of_the_environment() -> None:
     environ = {"AWS_ACCESS_KEY_ID": "a", "PATH": "/bin", "TQ_TOKEN": "t", "LOG_LEVEL": "trace", "SECRET": "s"}
     assert environ_for(environ) == {"AWS_ACCESS_KEY_ID": "a", "PATH": "/bin"}
+
+
+def test_authorities_named_for_s3_are_named_so_that_litestream_takes_them() -> None:
+    assert environ_for({"AWS_CA_BUNDLE": "/ca"}) == {"SSL_CERT_FILE": "/ca"}
+    assert environ_for({"AWS_CA_BUNDLE": "/ca", "SSL_CERT_FILE": "/own"}) == {"SSL_CERT_FILE": "/own"}
+    assert environ_for({"AWS_CA_BUNDLE": ""}) == {}

@@ -4,6 +4,28 @@ from typing import Any
 import apsw
 
 from tests.tqnode.nodes import Core, open_core
+from tqnode.store.connection import open_reader, open_writer
+
+
+def wal_after_closing(path: Path, *, checkpoints: bool) -> int:
+    """Bytes in the write-ahead log when writer and reader are closed."""
+    writer = open_writer(path, checkpoints=checkpoints)
+    writer.execute("CREATE TABLE t (a)")
+    reader = open_reader(path, checkpoints=checkpoints)
+    for _ in range(6):
+        with writer:
+            writer.executemany("INSERT INTO t VALUES (zeroblob(?))", [(4096,)] * 500)
+    reader.execute("SELECT count(*) FROM t").fetchall()
+    writer.close()
+    reader.close()
+    wal = path.with_name(f"{path.name}-wal")
+    return wal.stat().st_size if wal.exists() else 0
+
+
+def test_nobody_but_litestream_makes_checkpoints_where_it_does(tmp_path: Path) -> None:
+    # Each page once, and none of them moved into the file: neither on the way nor when the last one closes.
+    assert wal_after_closing(tmp_path / "followed.db", checkpoints=False) > 3000 * 4096
+    assert wal_after_closing(tmp_path / "alone.db", checkpoints=True) < 3000 * 4096
 
 
 async def lifecycle(core: Core, name: str) -> None:

@@ -181,7 +181,7 @@ def test_a_migration_that_fails_leaves_the_schema_it_found(
         (last + 1, "CREATE TABLE good (a);"),
         (last + 2, "CREATE TABLE half (a); CREATE TABLE half (a);"),
     ]
-    monkeypatch.setattr("tqnode.store.migrations.migrations", lambda: steps)
+    monkeypatch.setattr("tqnode.store.migrations.migrations", lambda _of: steps)
     with pytest.raises(apsw.SQLError, match="already exists"):
         migrate(connection)
     connection.close()
