@@ -60,7 +60,7 @@ def _wanted(turn: Turn) -> bool:
 
 
 def last_held(turn: Turn) -> Position:
-    """What a candidate may say that it holds: what is on its disk, and of a damaged log what precedes the hole.
+    """What a candidate may say that it holds: what is on its disk; before a hole, if there is one.
 
     A node that has led the log's term holds what it sent, stored or not: it is in its database.
     """
