@@ -88,7 +88,7 @@ class Cluster:
         return leader
 
     def unwell(self, names: Iterable[str]) -> list[str]:
-        """Which of ``names`` do not count: not running, not ready, or without a place in the leader's term."""
+        """Which of ``names`` do not count: not running, not ready, or not in the leader's term."""
         said = self.status() if len(self.members) > 1 else None
         return [name for name in names if not self._counts(name, said)]
 

@@ -152,26 +152,32 @@ def loss(scene: Scene) -> None:
 
 
 def slowness(scene: Scene) -> None:
-    """What victims say to the other nodes, and are answered, takes its time."""
-    delay_ms = scene.chance.choice((20, 100, 400))
-    proxies = [slow_links(scene, name, delay_ms) for name in scene.victims]
-    scene.last(2, 4)
-    for name, proxy in zip(scene.victims, proxies, strict=True):
-        scene.cluster.net.end_detour(name)
-        proxy.communicate(timeout=10)
+    """What victims and the other nodes say to each other takes its time."""
+    with slow_links(scene, scene.chance.choice((20, 100, 400))):
+        scene.last(2, 4)
 
 
-def slow_links(scene: Scene, name: str, delay_ms: int) -> "subprocess.Popen[str]":
-    """Slow links from one node to the nodes that are no victims; they last until the input ends."""
-    addresses = [f"{scene.cluster.net.addresses[other]}:{PEER_PORT}" for other in scene.others]
+@contextmanager
+def slow_links(scene: Scene, delay_ms: int) -> Iterator[None]:
+    """Slow links, both ways, between victims and the other nodes."""
+    net = scene.cluster.net
+    addresses = [f"{net.addresses[name]}:{PEER_PORT}" for name in scene.cluster.names]
     argv = [sys.executable, "-m", "tests.cluster.slow_link", str(delay_ms), str(delay_ms), *addresses]
     proxy = subprocess.Popen(
-        scene.cluster.net.switch.inside(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        net.switch.inside(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert proxy.stdout is not None
-    ports = [int(port) for port in proxy.stdout.readline().split()]
-    scene.cluster.net.detour(name, PEER_PORT, dict(zip(scene.others, ports, strict=True)))
-    return proxy
+    through = dict(zip(scene.cluster.names, map(int, proxy.stdout.readline().split()), strict=True))
+    sides = [(scene.victims, scene.others), (scene.others, scene.victims)]
+    for side, other in sides:
+        for name in side:
+            net.detour(name, PEER_PORT, {to: through[to] for to in other})
+    try:
+        yield
+    finally:
+        for name in scene.cluster.names:
+            net.end_detour(name)
+        proxy.communicate(timeout=10)
 
 
 def full_disk(scene: Scene) -> None:

@@ -62,7 +62,7 @@ class Nemesis:
     def strike(self, kind: str) -> None:
         """One fault, from its beginning until its victims count again."""
         leader = self._cluster.leader()
-        victims = self._victims(leader.name if leader else None)
+        victims = choose_victims(self._cluster.names, leader.name if leader else None, self._chance)
         self._say(f"{kind}: {', '.join(victims)}{' (leads)' if leader and leader.name in victims else ''}")
         began = now()
         FAULTS[kind](Scene(self._cluster, victims, self._chance))
@@ -78,9 +78,17 @@ class Nemesis:
             )
         )
 
-    def _victims(self, leader: str | None) -> tuple[str, ...]:
-        count = self._chance.randint(1, max(1, self._cluster.minority))
-        names = self._cluster.names
-        if leader is not None and self._chance.random() < LEADER_SHARE:
-            return (leader, *self._chance.sample(self._cluster.others([leader]), count - 1))
-        return tuple(self._chance.sample(names, count))
+
+def choose_victims(names: Sequence[str], leader: str | None, chance: random.Random) -> tuple[str, ...]:
+    """Some nodes, but never so many that the others are no majority; one, where there is none to spare.
+
+    Args:
+        names: of all nodes.
+        leader: who leads, if anybody knows.
+        chance: for the choice.
+    """
+    count = chance.randint(1, max(1, (len(names) - 1) // 2))
+    if leader is not None and chance.random() < LEADER_SHARE:
+        others = [name for name in names if name != leader]
+        return (leader, *chance.sample(others, count - 1))
+    return tuple(chance.sample(list(names), count))

@@ -63,7 +63,7 @@ class Report:
     Args:
         seed: of its choices.
         nodes: how many there were.
-        seconds: from the first request to the last.
+        seconds: from the first request to the end of the clients.
         faults: how many, by kind; ``leader`` counts those that hit the leader.
         ops: how many, by what and outcome.
         acks: writes that were acknowledged.
@@ -116,6 +116,7 @@ def summed_up(
     *,
     seed: str,
     nodes: int,
+    clients_ended: float,
     violations: list[str],
 ) -> Report:
     """The report of a run.
@@ -126,12 +127,13 @@ def summed_up(
         faults: what was done meanwhile.
         seed: of the run.
         nodes: how many there were.
+        clients_ended: after that only the drain wrote, which waits for leases.
         violations: what the checker found.
     """
     grants = Counter(op.task for op in ops if op.what == "claim" and op.outcome == "ok")
     acked = [op for op in ops if op.outcome == "ok" and op.what in WRITES]
-    seconds = ops[-1].returned - ops[0].invoked if ops else 0.0
-    pauses = [after - before for before, after in outages(ops)]
+    seconds = clients_ended - ops[0].invoked
+    pauses = [after - before for before, after in outages(acked) if after < clients_ended]
     recovery: dict[str, list[float]] = defaultdict(list)
     kinds: Counter[str] = Counter()
     for fault in faults:
@@ -150,7 +152,7 @@ def summed_up(
         duplicates=sum(count > 1 for count in grants.values()),
         unknowns=sum(op.outcome == "info" for op in ops),
         outage_s=percentiles(pauses),
-        unavailable_share=round(sum(pauses) / seconds, 4) if seconds else 0.0,
+        unavailable_share=round(sum(pauses) / seconds, 4),
         reelection_s=percentiles(reelections(ops, faults)),
         wait_s=percentiles(op.returned - op.invoked for op in acked if op.what == "enqueue"),
         recovery_s={kind: percentiles(took) for kind, took in sorted(recovery.items())},

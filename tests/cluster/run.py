@@ -106,6 +106,7 @@ def _judged(
     say: Callable[[str], None],
 ) -> Report:
     say("clients have ended; draining")
+    clients_ended = now()
     ops = load.history() + drain(nodes.urls, folder / "drain.jsonl")
     ops.sort(key=lambda op: op.invoked)
     left = all_tasks(nodes.wait_for_leader().url)
@@ -116,7 +117,15 @@ def _judged(
         violations += acknowledged_without_majority(ops, began=window.began, ended=window.ended)
     violations += order_kept(nodes.urls, plan.seed, lambda: _another_leader(nodes))
     violations += _files_agree(nodes)
-    return summed_up(ops, left, stretched, seed=plan.seed, nodes=plan.nodes, violations=violations)
+    return summed_up(
+        ops,
+        left,
+        stretched,
+        seed=plan.seed,
+        nodes=plan.nodes,
+        clients_ended=clients_ended,
+        violations=violations,
+    )
 
 
 def _another_leader(nodes: Cluster) -> None:
