@@ -24,7 +24,8 @@ def is_fatal(error: BaseException) -> bool:
         | apsw.CorruptError
         | apsw.NotADBError
         | apsw.CantOpenError
-        | apsw.ReadOnlyError,
+        | apsw.ReadOnlyError
+        | apsw.SQLError,  # the schema is not the one that was written,
     )
 
 
@@ -40,6 +41,8 @@ def told_apart() -> Iterator[None]:
         yield
     except apsw.FullError as error:
         raise DiskFull("the disk is full", retry_after_s=5.0) from error
+    except UnicodeDecodeError as error:
+        raise DiskFailed(f"what was written as text is none: {error.reason}") from error
     except OSError as error:
         if error.errno in _FULL:
             raise DiskFull("the disk is full", retry_after_s=5.0) from error

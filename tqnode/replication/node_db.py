@@ -12,7 +12,8 @@ from tqnode.replication.disk_errors import DiskFailed
 from tqnode.replication.effects import Row
 from tqnode.replication.entry import Head, Position
 from tqnode.replication.entry_files import EntryFiles, Incoming, Staged
-from tqnode.replication.node_file import Kept, NodeFile, NoEntry, OutOfOrder, is_sound
+from tqnode.replication.node_file import NodeFile
+from tqnode.replication.node_rows import Kept, NoEntry, OutOfOrder, is_sound
 from tqnode.replication.node_thread import NodeThread
 
 __all__ = [

@@ -4,7 +4,6 @@ Every method but the first and the last runs within :meth:`NodeFile.transaction`
 """
 
 import contextlib
-import hashlib
 import itertools
 import uuid
 from collections.abc import Iterator, Sequence
@@ -19,60 +18,21 @@ from tqnode.errors import DiskFull
 from tqnode.replication.disk_errors import DiskFailed, told_apart
 from tqnode.replication.effects import Row
 from tqnode.replication.entry import NOTHING, Head, Position
-from tqnode.replication.entry_files import EntryFiles, Staged, sha256_of, sync_folder
+from tqnode.replication.entry_files import EntryFiles, Staged, sync_folder
+from tqnode.replication.node_rows import Kept, NoEntry, OutOfOrder, Self, head_of, is_sound, seal_of, self_of
 from tqnode.sql import NODE, statement
 from tqnode.store.migrations import migrate
 
 CHECKPOINT_PAGES: Final = 1_000
+DAMAGED: Final = b"no entry begins like this"
+"""Read where SQLite finds something else than bytes."""
 FREE_PAGES_MAX: Final = 4_096
 """Free pages wait for the next entries; what is more than this is given back to the file system."""
+
 
 _BEGIN = statement("begin")
 _COMMIT = statement("commit")
 _ROLLBACK = statement("rollback")
-
-
-class OutOfOrder(ValueError):
-    """The entry is not the next one of this log, nor one of it that came again: a bug of the caller's."""
-
-
-class NoEntry(LookupError):
-    """The log has no entry at that position (any more)."""
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """All that a node finds of itself on its disk, the entries' bytes aside.
-
-    Args:
-        node_id: of this disk, a UUID.
-        cluster_id: None until the node belongs to a cluster.
-        row: the lease row; ``Row(0, "")`` at first.
-        fresh: the node has an empty disk: it has forgotten what it voted, if it ever did.
-        heads: of the log's entries, in order and of one term.
-        applied: position up to which the node's database is.
-    """
-
-    node_id: str
-    cluster_id: str | None
-    row: Row
-    fresh: bool
-    heads: tuple[Head, ...]
-    applied: Position
-
-
-class _Self(msgspec.Struct, frozen=True):
-    """The one row of the table ``node``, in the order of its columns."""
-
-    node_id: str
-    cluster_id: str | None
-    fresh: int
-    term: int
-    holder: str
-    applied_term: int
-    applied_txid: int
-
-    def seal(self) -> bytes:
-        return hashlib.sha256(msgspec.msgpack.encode(msgspec.structs.astuple(self))).digest()
 
 
 class NodeFile:
@@ -99,7 +59,9 @@ class NodeFile:
         self._skipped = False
         try:
             named = self._open(path, rng)
-        except DiskFailed as error:
+        except apsw.BusyError:
+            raise
+        except (DiskFailed, apsw.Error) as error:
             raise DiskFailed(_explain(path, error)) from error
         self.orphans = files.keep_only(named)
 
@@ -113,7 +75,7 @@ class NodeFile:
             with self.transaction():
                 if self._connection.execute(statement("read_node")).fetchone() is None:
                     node_id = str(uuid.UUID(int=rng.bits(128), version=4))
-                    self._write(_Self(node_id, None, 1, 0, "", 0, 0))
+                    self._write(Self(node_id, None, 1, 0, "", 0, 0, 0, 0, 0))
                 self.kept()
                 named = set(self._files_named("read_entry_files"))
             sync_folder(path.parent)
@@ -177,18 +139,14 @@ class NodeFile:
 
     # -- who the node is, and its vote -----------------------------------------------------
 
-    def _self(self) -> _Self:
+    def _self(self) -> Self:
         row = self._connection.execute(statement("read_node")).fetchone()
         if row is None:
             raise DiskFailed("the row that says who this node is has gone")
-        *values, seal = row
-        me = _Self(*values)
-        if me.seal() != seal:
-            raise DiskFailed("the row that says who this node is and whom it voted for is damaged")
-        return me
+        return self_of(row)
 
-    def _write(self, me: _Self) -> None:
-        values = {**msgspec.structs.asdict(me), "seal": me.seal()}
+    def _write(self, me: Self) -> None:
+        values = {**msgspec.structs.asdict(me), "seal": seal_of(me)}
         self._connection.execute(statement("write_node"), values)
 
     def save_row(self, row: Row, fresh: bool) -> None:
@@ -234,12 +192,16 @@ class NodeFile:
     def kept(self) -> Kept:
         """All that is there, the entries' bytes aside."""
         me = self._self()
+        heads = self.heads(1, -1)
+        ends = (heads[0].txid, heads[-1].position) if heads else (0, NOTHING)
+        if ends != (me.log_first, me.last):
+            raise DiskFailed(f"the log is not entries {me.log_first} to {me.log_last} of term {me.log_term}")
         return Kept(
             node_id=me.node_id,
             cluster_id=me.cluster_id,
             row=Row(me.term, me.holder),
             fresh=bool(me.fresh),
-            heads=self.heads(1, -1),
+            heads=heads,
             applied=Position(me.applied_term, me.applied_txid),
         )
 
@@ -249,10 +211,10 @@ class NodeFile:
         """Heads from txid ``first`` on, at most ``limit`` (-1: all).
 
         Raises:
-            DiskFailed: they are not of one term, or one is missing: no log at all.
+            DiskFailed: one of them is damaged or missing: how far the log goes is unknown.
         """
         rows = self._connection.execute(statement("read_heads"), {"first": first, "limit": limit})
-        heads = tuple(Head(*row) for row in rows)
+        heads = tuple(map(head_of, rows))
         for before, head in itertools.pairwise(heads):
             if (head.term, head.txid) != (before.term, before.txid + 1):
                 raise DiskFailed(f"after entry {before.txid} of term {before.term} the log is damaged")
@@ -260,13 +222,14 @@ class NodeFile:
 
     def _head(self, name: str, **key: int) -> Head | None:
         row = self._connection.execute(statement(name), key).fetchone()
-        return None if row is None else Head(*row)
+        return None if row is None else head_of(row)
 
-    @property
-    def last(self) -> Position:
-        """Of the last entry; :data:`NOTHING` of an empty log."""
+    def _last(self, me: Self) -> Head | None:
+        """The head of the last entry; DiskFailed unless that is the one that was stored last."""
         head = self._head("read_last_head")
-        return NOTHING if head is None else head.position
+        if (NOTHING if head is None else head.position) != me.last:
+            raise DiskFailed(f"the log does not end with entry {me.log_last} of term {me.log_term}")
+        return head
 
     def read(self, position: Position) -> bytes | Path:
         """The bytes of an entry, or the file that has them.
@@ -275,11 +238,16 @@ class NodeFile:
             NoEntry: it is not there.
         """
         key = {"term": position.term, "txid": position.txid}
-        row = self._connection.execute(statement("read_entry"), key).fetchone()
+        try:
+            row = self._connection.execute(statement("read_entry"), key).fetchone()
+        except UnicodeDecodeError:
+            return DAMAGED
         if row is None:
             raise NoEntry(f"the log has no entry {position.txid} of term {position.term}")
         file, content = row
-        return self._files.path(file) if file is not None else content or b""
+        if file is not None:
+            return self._files.path(str(file))
+        return content if isinstance(content, bytes) else DAMAGED
 
     def store(self, entries: Sequence[tuple[Head, bytes | Staged]]) -> None:
         """Adds entries, or takes the bytes of one that is there again.
@@ -294,38 +262,42 @@ class NodeFile:
                 its bytes are not those of its head.
             DiskFull: an entry doesn't follow because one before it found no space.
         """
+        me = self._self()
+        last = self._last(me)
         for head, content in entries:
-            self._store(head, content)
+            last = self._store(head, content, last)
+        if last is not None and last.position != me.last:
+            first = me.log_first if last.term == me.log_term else 1
+            ends = {"log_term": last.term, "log_first": first, "log_last": last.txid}
+            self._write(msgspec.structs.replace(me, **ends))
         self._skipped = False
 
     def note_full(self) -> None:
         """Entries were not stored for want of space: those that were to follow them are not out of order."""
         self._skipped = True
 
-    def _store(self, head: Head, content: bytes | Staged) -> None:
-        last = self._head("read_last_head")
+    def _store(self, head: Head, content: bytes | Staged, last: Head | None) -> Head:
+        """Returns the head of the log's last entry, after it."""
         if head.txid == 1 and (last is None or head.term > last.term) and not head.prev_sha256:
             self._discard_all()
         elif last is not None and head.term == last.term and head.txid <= last.txid:
             self._check_again(head)
+            self._put(head, content)
+            return last
         elif last is None or (head.term, head.txid - 1, head.prev_sha256) != (*last.position, last.sha256):
             if self._skipped:
                 raise DiskFull("the disk was full for the entry before this one", retry_after_s=5.0)
             raise OutOfOrder(f"entry {head.position} does not follow {last and last.position}")
         self._put(head, content)
+        return head
 
     def _check_again(self, head: Head) -> None:
-        """Raises OutOfOrder if ``head`` would replace a sound entry by another one."""
+        """Raises OutOfOrder unless ``head`` is that of an entry that is there."""
         there = self._head("read_head", txid=head.txid)
         if there is None:
             raise OutOfOrder(f"entry {head.position} was trimmed")
-        if there != head and self._is_sound(there):
+        if there != head:
             raise OutOfOrder(f"entry {head.position} is stored already, with other bytes")
-
-    def _is_sound(self, head: Head) -> bool:
-        before = self._head("read_head", txid=head.txid - 1)
-        chained = before is None or before.sha256 == head.prev_sha256
-        return chained and is_sound(head, self.read(head.position))
 
     def _put(self, head: Head, content: bytes | Staged) -> None:
         if isinstance(content, bytes):
@@ -334,13 +306,10 @@ class NodeFile:
             fits = content.size == head.size and content.sha256 in (None, head.sha256)
         if not fits:
             raise OutOfOrder(f"these are not the bytes of entry {head.position}")
-        (old,) = self._connection.execute(statement("read_entry_file"), {"txid": head.txid}).fetchone() or (
-            None,
-        )
         name = content.name if isinstance(content, Staged) else None
-        if old is not None and old != name:
-            self._unwanted.append(old)
-        self._connection.execute(statement("put_entry"), {**msgspec.structs.asdict(head), "file": name})
+        self._unwanted += self._files_named("read_entry_file", txid=head.txid)
+        values = {**msgspec.structs.asdict(head), "file": name, "seal": seal_of(head)}
+        self._connection.execute(statement("put_entry"), values)
         if isinstance(content, Staged):
             self._connection.execute(statement("delete_entry_bytes"), {"txid": head.txid})
         else:
@@ -356,37 +325,24 @@ class NodeFile:
 
     def trim(self, before: Position) -> None:
         """Deletes entries below ``before``, never the last one; nothing if the log is of another term."""
-        last = self.last
-        if last.term != before.term:
+        me = self._self()
+        txid = min(before.txid, me.log_last)
+        if me.log_term != before.term or txid <= me.log_first:
             return
-        txid = min(before.txid, last.txid)
+        self._write(msgspec.structs.replace(me, log_first=txid))
         self._unwanted += self._files_named("read_entry_files_below", txid=txid)
         self._connection.execute(statement("delete_entries_below"), {"txid": txid})
         self._connection.execute(statement("delete_entry_bytes_below"), {"txid": txid})
 
 
-def is_sound(head: Head, content: bytes | Path) -> bool:
-    """Whether the bytes are those of the head; a file that is not there is not. Blocks on the disk.
-
-    Raises:
-        OSError: the file can't be read.
-    """
-    if isinstance(content, bytes):
-        return (hashlib.sha256(content).digest(), len(content)) == (head.sha256, head.size)
-    try:
-        return sha256_of(content) == (head.sha256, head.size)
-    except FileNotFoundError:
-        return False
-
-
-def _explain(path: Path, error: DiskFailed) -> str:
-    match error.__cause__:
-        case None | apsw.NotADBError() | apsw.CorruptError():
+def _explain(path: Path, error: Exception) -> str:
+    match error.__cause__ if isinstance(error, DiskFailed) else error:
+        case apsw.CantOpenError() | apsw.ReadOnlyError() | apsw.PermissionsError():
+            return f"{path} cannot be written ({error}); run tqnode as the user that owns it"
+        case apsw.IOError() | OSError():
+            return f"{error} ({path}); check the disk before you start again"
+        case _:
             return (
                 f"{path} is damaged ({error}); move it, {path.name}-wal and the folder log away: "
                 "the node then comes back as one with an empty disk and takes all from the others"
             )
-        case apsw.CantOpenError() | apsw.ReadOnlyError() | apsw.PermissionsError():
-            return f"{path} cannot be written ({error}); run tqnode as the user that owns it"
-        case _:
-            return f"{error} ({path}); check the disk before you start again"

@@ -9,21 +9,24 @@ PRAGMA journal_size_limit = 16777216;
 PRAGMA temp_store = MEMORY;
 
 -- name: read_node
-SELECT node_id, cluster_id, fresh, term, holder, applied_term, applied_txid, seal FROM node
+SELECT node_id, cluster_id, fresh, term, holder, applied_term, applied_txid, log_term, log_first, log_last, seal
+FROM node
 
 -- name: write_node
 INSERT OR REPLACE INTO node
-    (one, node_id, cluster_id, fresh, term, holder, applied_term, applied_txid, seal)
-VALUES (1, :node_id, :cluster_id, :fresh, :term, :holder, :applied_term, :applied_txid, :seal)
+    (one, node_id, cluster_id, fresh, term, holder, applied_term, applied_txid,
+    log_term, log_first, log_last, seal)
+VALUES (1, :node_id, :cluster_id, :fresh, :term, :holder, :applied_term, :applied_txid,
+    :log_term, :log_first, :log_last, :seal)
 
 -- name: read_heads
-SELECT term, txid, sha256, prev_sha256, size FROM entry WHERE txid >= :first ORDER BY txid LIMIT :limit
+SELECT term, txid, sha256, prev_sha256, size, seal FROM entry WHERE txid >= :first ORDER BY txid LIMIT :limit
 
 -- name: read_last_head
-SELECT term, txid, sha256, prev_sha256, size FROM entry ORDER BY txid DESC LIMIT 1
+SELECT term, txid, sha256, prev_sha256, size, seal FROM entry ORDER BY txid DESC LIMIT 1
 
 -- name: read_head
-SELECT term, txid, sha256, prev_sha256, size FROM entry WHERE txid = :txid
+SELECT term, txid, sha256, prev_sha256, size, seal FROM entry WHERE txid = :txid
 
 -- name: read_entry
 SELECT entry.file, entry_bytes.bytes
@@ -31,7 +34,7 @@ FROM entry LEFT JOIN entry_bytes ON entry_bytes.txid = entry.txid
 WHERE entry.txid = :txid AND entry.term = :term
 
 -- name: read_entry_file
-SELECT file FROM entry WHERE txid = :txid
+SELECT file FROM entry WHERE txid = :txid AND file IS NOT NULL
 
 -- name: read_entry_files
 SELECT file FROM entry WHERE file IS NOT NULL
@@ -40,8 +43,8 @@ SELECT file FROM entry WHERE file IS NOT NULL
 SELECT file FROM entry WHERE txid < :txid AND file IS NOT NULL
 
 -- name: put_entry
-INSERT OR REPLACE INTO entry (txid, term, sha256, prev_sha256, size, file)
-VALUES (:txid, :term, :sha256, :prev_sha256, :size, :file)
+INSERT OR REPLACE INTO entry (txid, term, sha256, prev_sha256, size, file, seal)
+VALUES (:txid, :term, :sha256, :prev_sha256, :size, :file, :seal)
 
 -- name: put_entry_bytes
 INSERT OR REPLACE INTO entry_bytes (txid, bytes) VALUES (:txid, :bytes)
