@@ -18,6 +18,8 @@ _log = logger()
 CLAIM_MAX = 1_000
 WAIT_S = 20.0
 """How long a claim waits for its first task; below what proxies let an answer take."""
+WAIT_OF_SEVERAL_S = 5.0
+"""The same where another node may take over: a claim at one that hangs is soon given up."""
 
 
 class Claimer:
@@ -32,6 +34,7 @@ class Claimer:
         queues: to claim from, in this order.
         kinds: what to ask for; None asks for every kind.
         lease_s: seconds of lease to ask for; None leaves it to each task.
+        wait_s: seconds that a claim waits for its first task.
         claimed: called with the tasks of every claim, once they are in hand.
         refused: called when the node refuses the worker itself.
     """
@@ -49,6 +52,7 @@ class Claimer:
         lease_s: float | None,
         claimed: Callable[[Sequence[ClaimedTask]], None],
         refused: Callable[[TqError], None],
+        wait_s: float = WAIT_S,
     ) -> None:
         self._link = link
         self._clock = clock
@@ -61,7 +65,7 @@ class Claimer:
         self._claimed = claimed
         self._refused = refused
         self._most = CLAIM_MAX
-        self._wait_s = WAIT_S
+        self._wait_s = wait_s
         self._backoff = Backoff(clock)
         self._closing = threading.Event()
 

@@ -17,8 +17,23 @@ from urllib.parse import urlsplit
 _ANSWER_BYTES_MAX = 2 * 1024**3
 
 
+# A machine that is gone says nothing: without these, a long poll would wait for it to its end.
+_SILENT_S = 3
+_PROBES = 3
+_DEAD_AFTER_MS = 6_000
+
+
 class NotReached(Exception):
-    """The request was not answered: no connection, or it broke, or it took too long."""
+    """The request was not answered: no connection, or it broke, or it took too long.
+
+    Args:
+        why: in a few words.
+        sent: whether the node may have received it.
+    """
+
+    def __init__(self, why: str, *, sent: bool) -> None:
+        super().__init__(why)
+        self.sent = sent
 
 
 class Answer(NamedTuple):
@@ -69,7 +84,7 @@ class Connection:
             timeout_s: seconds without a byte after which the node counts as not reached.
 
         Raises:
-            NotReached: there was no whole answer. What the node did, if anything, is unknown.
+            NotReached: there was no whole answer. What the node did, if it was sent, is unknown.
         """
         connection = self._connected(timeout_s)
         try:
@@ -84,7 +99,7 @@ class Connection:
             return Answer(answer.status, content, redirect)
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise NotReached(_why(error)) from error
+            raise NotReached(_why(error), sent=True) from error
 
     def break_off(self) -> None:
         """Ends the exchange another thread is in, and all later ones; callable from any thread.
@@ -123,7 +138,7 @@ class Connection:
             self.close()
         with self._mutex:
             if self._broken_off:
-                raise NotReached("broken off")
+                raise NotReached("broken off", sent=False)
             if self._open is not None:
                 self._open.sock.settimeout(timeout_s)
                 return self._open
@@ -131,7 +146,7 @@ class Connection:
         with self._mutex:
             if self._broken_off:
                 connection.close()
-                raise NotReached("broken off")
+                raise NotReached("broken off", sent=False)
             connection.sock.settimeout(timeout_s)
             self._open = connection
             return connection
@@ -146,9 +161,24 @@ class Connection:
             connection.connect()
         except OSError as error:
             connection.close()
-            raise NotReached(_why(error)) from error
+            raise NotReached(_why(error), sent=False) from error
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _notice_death(connection.sock)
         return connection
+
+
+def _notice_death(sock: socket.socket) -> None:
+    """Has the kernel end the connection some seconds after the machine at its other end is gone."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", _SILENT_S),
+        ("TCP_KEEPINTVL", 1),
+        ("TCP_KEEPCNT", _PROBES),
+        ("TCP_USER_TIMEOUT", _DEAD_AFTER_MS),
+    ):
+        # Each is Linux's; elsewhere the timeout of the request has to do.
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _ended(connection: http.client.HTTPConnection) -> bool:

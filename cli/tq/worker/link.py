@@ -7,7 +7,18 @@ from typing import TypeVar
 import msgspec
 
 from tq import calls
-from tq.errors import ApiError, OutcomeUnknown, TqError, TqUnavailable, from_bytes, from_problem
+from tq.errors import (
+    ApiError,
+    DiskFull,
+    Draining,
+    NoLeader,
+    NotLeader,
+    OutcomeUnknown,
+    TqError,
+    TqUnavailable,
+    from_bytes,
+    from_problem,
+)
 from tq.targets import Targets
 from tq.wire import (
     Claim,
@@ -30,6 +41,18 @@ _POLL_SLACK_S = 10.0
 _REDIRECTS_MAX = 5
 
 
+class _Elsewhere(Exception):
+    """The node did nothing; another may.
+
+    Args:
+        error: what is to be told when no other is left.
+    """
+
+    def __init__(self, error: TqError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class Link:
     """One thread's line to the node.
 
@@ -39,8 +62,9 @@ class Link:
         timeout_s: seconds without an answer after which the node counts as away.
 
     Every call raises :class:`tq.errors.TqError`: ``TqUnavailable`` when there was no answer,
-    ``OutcomeUnknown`` when the node says so itself, an ``ApiError`` for a refusal. None is repeated
-    here; each caller knows best how long its question is worth asking.
+    ``OutcomeUnknown`` when the node says so itself, an ``ApiError`` for a refusal. A node that certainly
+    does nothing, since it cannot be reached or does not lead, is passed over for the next; each is asked
+    once. More is not repeated here: each caller knows best how long its question is worth asking.
     """
 
     def __init__(self, targets: Targets, *, token: str | None, timeout_s: float = 10.0) -> None:
@@ -94,28 +118,56 @@ class Link:
                 self._connection = None
 
     def _carry_out(self, call: calls.Call[T], *, timeout_s: float | None = None) -> T:
-        for _ in range(_REDIRECTS_MAX + 1):
-            url = self._targets.current
-            answer = self._exchange(url, call, timeout_s or self._timeout_s)
+        for _ in self._targets.urls:
+            try:
+                return self._ask(call, timeout_s or self._timeout_s)
+            except _Elsewhere as elsewhere:
+                error = elsewhere.error
+                if self._broken_off:
+                    break
+        raise error
+
+    def _ask(self, call: calls.Call[T], timeout_s: float) -> T:
+        """Asks the node in use, or the leader that it names.
+
+        Raises:
+            _Elsewhere: it certainly did nothing.
+            TqError: any other error.
+        """
+        seen: set[str] = set()
+        while (url := self._targets.current) not in seen and len(seen) <= _REDIRECTS_MAX:
+            seen.add(url)
+            answer = self._exchange(url, call, timeout_s)
             if answer.location is None:
-                return _read(url, call, answer)
+                return self._read(url, call, answer)
             try:
                 self._targets.redirected(url=url + call.path, location=answer.location, path=call.path)
             except ValueError as error:
                 raise TqUnavailable(str(error)) from error
-        raise TqUnavailable(f"{url}: more than {_REDIRECTS_MAX} redirects")
+        self._targets.failed(url)
+        raise _Elsewhere(TqUnavailable(f"{url}: the nodes send each other's callers round by redirects"))
 
     def _exchange(self, url: str, call: calls.Call[T], timeout_s: float) -> Answer:
         try:
             return self._to(url).exchange(call.method, call.path, call.body, timeout_s=timeout_s)
         except NotReached as error:
             self._targets.failed(url)
-            raise TqUnavailable(f"{url}: {error}") from error
+            away = TqUnavailable(f"{url}: {error}")
+            if error.sent:
+                raise away from error
+            raise _Elsewhere(away) from error
+
+    def _read(self, url: str, call: calls.Call[T], answer: Answer) -> T:
+        try:
+            return _read(url, call, answer)
+        except (NoLeader, NotLeader, Draining, DiskFull) as error:
+            self._targets.failed(url)
+            raise _Elsewhere(error) from error
 
     def _to(self, url: str) -> Connection:
         with self._mutex:
             if self._broken_off:
-                raise NotReached("broken off")
+                raise NotReached("broken off", sent=False)
             if self._connection is None or self._connection.url != url:
                 if self._connection is not None:
                     self._connection.close()
@@ -142,6 +194,8 @@ def may_pass(error: TqError) -> bool:
     """
     if not isinstance(error, ApiError):
         return isinstance(error, TqUnavailable | OutcomeUnknown)
+    if isinstance(error, NotLeader):
+        return True
     return error.problem is None or error.problem.status >= 500 or error.problem.status in (408, 429)
 
 

@@ -15,7 +15,7 @@ from tq.targets import Targets
 from tq.version import VERSION
 from tq.wire import ClaimedTask, NewWorker, Outcome, WorkerState
 from tq.worker.attempt import Attempt
-from tq.worker.claimer import Claimer
+from tq.worker.claimer import WAIT_OF_SEVERAL_S, WAIT_S, Claimer
 from tq.worker.departure import Departure
 from tq.worker.desk import Desk, Lane
 from tq.worker.heart import Heart
@@ -81,6 +81,7 @@ class Worker:
             queues=options.queues,
             kinds=self._lanes.kinds,
             lease_s=options.lease_s,
+            wait_s=WAIT_S if len(self._targets.urls) == 1 else WAIT_OF_SEVERAL_S,
             claimed=self._claimed,
             refused=self._refused,
         )

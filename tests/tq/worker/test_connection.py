@@ -161,3 +161,33 @@ def test_breaking_off_while_it_works_never_loses_an_answer_that_was_sent() -> No
 def test_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="http"):
         Connection(url, token=None)
+
+
+def test_kernel_notices_within_seconds_that_the_nodes_machine_is_gone(raw: RawServer) -> None:
+    made: list[socket.socket] = []
+    create = socket.create_connection
+
+    def keep(*args: object, **kwargs: object) -> socket.socket:
+        made.append(create(*args, **kwargs))  # type: ignore[arg-type]  # passed on as they came
+        return made[-1]
+
+    connection = Connection(raw.url, token=None)
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as thread:
+        patch.setattr(socket, "create_connection", keep)
+        asked = thread.submit(connection.exchange, "POST", "/", b"{}", timeout_s=10)
+        with raw.accept() as sock:
+            read_request(sock)
+            sock.sendall(ANSWER)
+            assert asked.result(10).status == 200
+            tcp = [
+                made[0].getsockopt(socket.IPPROTO_TCP, option)
+                for option in (
+                    socket.TCP_KEEPIDLE,
+                    socket.TCP_KEEPINTVL,
+                    socket.TCP_KEEPCNT,
+                    socket.TCP_USER_TIMEOUT,
+                )
+            ]
+            assert made[0].getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert tcp == [3, 1, 3, 6000]
+            connection.close()

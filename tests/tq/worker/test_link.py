@@ -1,3 +1,4 @@
+import contextlib
 from typing import Any
 
 import msgspec
@@ -5,7 +6,7 @@ import pytest
 
 from tests.tq.scripted_server import Say, free_port, serving
 from tests.tq.worker.claims import claimed
-from tq.errors import ApiError, Draining, LeaseLost, TqError, TqUnavailable, Unauthorized
+from tq.errors import ApiError, Draining, LeaseLost, NoLeader, TqError, TqUnavailable, Unauthorized
 from tq.targets import Targets
 from tq.wire import Claim, HeldLease, NewWorker
 from tq.worker.link import Link, may_pass, unauthorised
@@ -75,14 +76,79 @@ def test_redirects_in_a_circle_end() -> None:
         with pytest.raises(TqUnavailable, match="redirects"):
             line.claim(CLAIM)
         line.close()
-        assert len(server.got) == 6
+        assert len(server.got) == 1
 
 
-def test_second_node_is_asked_after_the_first_was_not_reached() -> None:
-    with serving(Say(value={"tasks": []})) as server:
-        line = link(f"http://127.0.0.1:{free_port()}", server.url)
+def test_redirects_without_end_are_given_up() -> None:
+    with contextlib.ExitStack() as stack:
+        answers: list[Say] = [Say(value={"tasks": []})]
+        nodes = [stack.enter_context(serving(answers[0]))]
+        for _ in range(8):
+            moved = Say(status=307, headers={"location": f"{nodes[-1].url}/v1/claims"})
+            nodes.append(stack.enter_context(serving(moved)))
+        line = link(nodes[-1].url)
+        with pytest.raises(TqUnavailable, match="redirects"):
+            line.claim(CLAIM)
+        line.close()
+        assert [len(node.got) for node in nodes] == [0, 0, 0, 1, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("code", ["no_leader", "draining", "disk_full"])
+def test_node_that_certainly_did_nothing_is_passed_over_at_once(code: str) -> None:
+    with serving(problem(503, code)) as other, serving(Say(value={"tasks": [claimed()]})) as leader:
+        line = link(f"http://127.0.0.1:{free_port()}", other.url, leader.url)
+        assert line.claim(CLAIM) == [claimed()]
+        assert line.claim(CLAIM) == [claimed()]
+        line.close()
+    assert (len(other.got), len(leader.got)) == (1, 2)
+
+
+def test_each_node_is_asked_once_while_there_is_no_leader() -> None:
+    with serving(problem(503, "no_leader", retry_after_s=0.25)) as one, serving(one.answers[0]) as other:
+        line = link(one.url, other.url)
+        with pytest.raises(NoLeader) as caught:
+            line.claim(CLAIM)
+        line.close()
+    assert may_pass(caught.value)
+    assert caught.value.retry_after_s == 0.25
+    assert (len(one.got), len(other.got)) == (1, 1)
+
+
+def test_dead_leader_that_others_still_name_is_passed_over() -> None:
+    dead = f"http://127.0.0.1:{free_port()}"
+    moved = Say(status=307, headers={"location": f"{dead}/v1/claims"})
+    with serving(moved) as one, serving(moved) as other, serving(Say(value={"tasks": [claimed()]})) as third:
+        line = link(one.url, other.url, third.url)
+        assert line.claim(CLAIM) == [claimed()]
+        line.close()
+    assert (len(one.got), len(other.got), len(third.got)) == (1, 1, 1)
+
+
+def test_claim_whose_answer_was_lost_is_not_made_at_another_node() -> None:
+    with serving(Say(cut_after=0)) as dying, serving(Say(value={"tasks": [claimed()]})) as other:
+        line = link(dying.url, other.url)
         with pytest.raises(TqUnavailable):
             line.claim(CLAIM)
+        assert other.got == []
+        assert line.claim(CLAIM) == [claimed()]
+        line.close()
+    assert len(dying.got) == 1
+
+
+def test_outcome_goes_to_the_new_leader_with_the_same_token() -> None:
+    row = b'{"outcome":"complete","id":"t","token":"x"}'
+    with serving(Say(value={"results": [{"id": "t", "state": "succeeded"}]})) as leader:
+        moved = Say(status=307, headers={"location": f"{leader.url}/v1/outcomes"})
+        with serving(problem(503, "no_leader")) as old, serving(moved) as other:
+            line = link(old.url, other.url)
+            assert [answer.state for answer in line.outcomes([row])] == ["succeeded"]
+            line.close()
+    assert len({got.body for node in (old, other, leader) for got in node.got}) == 1
+
+
+def test_second_node_is_asked_when_the_first_is_not_reached() -> None:
+    with serving(Say(value={"tasks": []})) as server:
+        line = link(f"http://127.0.0.1:{free_port()}", server.url)
         assert line.claim(CLAIM) == []
         line.close()
 
