@@ -55,7 +55,8 @@ def on_appended(turn: Turn, sender: str, node_id: str, answer: Appended) -> None
 
 def _noted(turn: Turn, sender: str, peer: Progress, answer: Appended) -> Progress:
     changes: dict[str, object] = {
-        "counts": rules.answer_counts(turn.state, sender, peer.node_id, answer),
+        # A disk that counts goes on counting: an answer from before may come late.
+        "counts": peer.counts or rules.answer_counts(turn.state, sender, peer.node_id, answer),
         "eligible": answer.eligible,
         "witness": answer.witness,
         "applied": max(peer.applied, answer.applied),

@@ -146,6 +146,15 @@ def test_what_an_empty_disk_stores_is_not_counted_until_it_is_admitted() -> None
     assert node.done(Committed) == [Committed(Position(1, 1))]
 
 
+def test_admitted_disk_goes_on_counting_though_an_older_answer_comes_late() -> None:
+    node = candidate_that_knows("new-c")
+    for peer in "bd":
+        node.hear(peer, Vote(1, 2, True))
+    node.hear("c", appended(1), disk="new-c")
+    node.hear("c", appended(1, counts=False), disk="new-c")
+    assert node.state.peers["c"].counts
+
+
 def test_disk_that_nobody_admitted_does_not_count_whatever_it_says() -> None:
     node = candidate_that_knows("new-c")
     for peer in "bd":

@@ -1,5 +1,5 @@
 from tests.tqnode.replication.core_node import TTL_S, CoreNode, append, appended, heads_of_term
-from tqnode.replication.effects import Row, SaveRow, Send, StayLeader, StepDown
+from tqnode.replication.effects import Committed, Row, SaveRow, Send, StayLeader, StepDown
 from tqnode.replication.entry import Position
 from tqnode.replication.events import HandOver, Produced, Stored
 from tqnode.replication.messages import Ask, Release, TakeOver, Vote, WouldYou
@@ -45,6 +45,15 @@ def test_leader_waits_until_everything_is_committed() -> None:
     assert not node.hear("b", appended(1, 6))
     node.step(Stored(Position(1, 6)))
     assert node.sent(TakeOver, to="b")
+
+
+def test_last_entries_are_committed_before_the_leader_steps_down_in_the_same_step() -> None:
+    node = serving()
+    node.step(Produced(heads_of_term(1, 1, first=6)))
+    node.step(Stored(Position(1, 6)))
+    node.step(HandOver("b"))
+    node.hear("b", appended(1, 6))
+    assert node.effects[:2] == [Committed(Position(1, 6)), StepDown(1, "b takes over")]
 
 
 def test_leader_stays_if_the_other_does_not_get_everything_in_time() -> None:
