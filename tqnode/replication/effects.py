@@ -98,8 +98,8 @@ class StepDown(msgspec.Struct, frozen=True):
 class Committed(msgspec.Struct, frozen=True):
     """A majority has stored all up to and with this position.
 
-    A leader may answer it; a standby may apply it. Which of them it is for, the position's term says: the same
-    step may go on with ``StepDown``, after which the node's state is a follower's.
+    A leader may answer it; a standby may apply it. Which of them it is for, the position's term says: the
+    same step may go on with ``StepDown``, after which the node's state is a follower's.
     """
 
     position: Position
