@@ -25,7 +25,7 @@ def is_fatal(error: BaseException) -> bool:
         | apsw.NotADBError
         | apsw.CantOpenError
         | apsw.ReadOnlyError
-        | apsw.SQLError,  # the schema is not the one that was written,
+        | apsw.SQLError,  # the schema is not the one that was written
     )
 
 
