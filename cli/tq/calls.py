@@ -273,6 +273,22 @@ def stats(*, at: Moment | None = None) -> Call[wire.Stats]:
     return _read(f"/v1/stats{_query({'at': at})}", wire.Stats, past=at is not None)
 
 
+def cluster() -> Call[wire.Cluster]:
+    return _read("/v1/cluster", wire.Cluster)
+
+
+def handover(to: str | None) -> Call[wire.HandedOver]:
+    body = msgspec.json.encode(wire.Handover(to=to))
+    return Call(
+        method="POST",
+        path="/v1/cluster/handover",
+        read=_reader(wire.HandedOver),
+        # A second one would have the next node lead, or the one before again.
+        repeat=Repeat.ONCE,
+        body=body,
+    )
+
+
 def events_headers(last_event_id: str | None) -> dict[str, str]:
     """The headers that ask for a stream, after ``last_event_id`` if given.
 

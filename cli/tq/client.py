@@ -15,12 +15,13 @@ from tq.config import settings
 from tq.effects import Emit, Program
 from tq.programs import Session
 from tq.sse import Event
+from tq.steering import Steering
 from tq.transport import SyncTransport
 
 T = TypeVar("T")
 
 
-class Client:
+class Client(Steering):
     """Talks to a node. Safe to share between threads; keep one and use it for everything.
 
     Calls that can be repeated without harm are retried with growing random pauses: reads, enqueues
@@ -28,12 +29,13 @@ class Client:
     Every method raises the classes of :mod:`tq.errors`.
 
     Args:
-        url: the node's base URL, or several separated by commas (a list does as well): the next is
-            tried when one cannot be reached. Default: ``TQ_URL``, ``~/.config/tq/config.toml``,
-            ``/etc/tq/config.toml``, ``http://127.0.0.1:7333``.
+        url: the node's base URL, or those of a cluster's nodes, separated by commas (a list does as
+            well): calls go to the one that leads, whichever is named first. Default: ``TQ_URL``,
+            ``~/.config/tq/config.toml``, ``/etc/tq/config.toml``, ``http://127.0.0.1:7333``.
         token: sent as bearer token. Default: ``TQ_TOKEN`` or the same files; ``""`` sends none.
         timeout_s: seconds a call may take in all, its retries and pauses included.
-        retries: how often a call is tried again at most.
+        retries: how often a call is tried again at most. A cluster that has no leader just now is
+            waited for as long as ``timeout_s`` allows, unless this is 0.
         clock: time and chance, for tests.
 
     Raises:
@@ -57,6 +59,11 @@ class Client:
     def urls(self) -> builtins.list[str]:
         """The base URLs this client knows, in the order they are tried."""
         return self._session.urls
+
+    @property
+    def url(self) -> str:
+        """The base URL of the node in use: the leader, once it has answered a call."""
+        return self._session.url
 
     def close(self) -> None:
         """Closes the connections; the client is of no use afterwards."""
@@ -287,46 +294,6 @@ class Client:
             WorkerNotFound: the node dropped it; register again.
         """
         return self._call(calls.worker_heartbeat(worker_id, leases))
-
-    def workers(self) -> builtins.list[wire.Worker]:
-        """The registered workers."""
-        return self._call(calls.workers())
-
-    def steer_worker(self, worker_id: str, state: wire.WorkerState) -> wire.Worker:
-        """Tells a worker, at its next heartbeat, to ``run``, to claim nothing more, or to stop."""
-        return self._call(calls.steer_worker(worker_id, state))
-
-    def remove_worker(self, worker_id: str) -> None:
-        """Takes a worker off the registry: its clean good-bye."""
-        self._call(calls.remove_worker(worker_id))
-
-    def queues(self) -> builtins.list[wire.QueueInfo]:
-        """All queues with their counts by state."""
-        return self._call(calls.queues())
-
-    def queue(self, name: str) -> wire.QueueInfo:
-        """One queue with its counts by state."""
-        return self._call(calls.queue(name))
-
-    def pause(self, name: str) -> wire.QueueInfo:
-        """Stops claims from a queue; running tasks go on."""
-        return self._call(calls.pause(name))
-
-    def resume(self, name: str) -> wire.QueueInfo:
-        """Allows claims from a queue again."""
-        return self._call(calls.resume(name))
-
-    def purge(self, name: str, states: Sequence[str] | None = None) -> int:
-        """Deletes a queue's tasks in ``states`` (default: the waiting ones); answers how many."""
-        return self._call(calls.purge(name, states))
-
-    def stats(self, *, at: calls.Moment | None = None) -> wire.Stats:
-        """Counts of the whole node.
-
-        Args:
-            at: a moment: the counts of then, from the node's archive.
-        """
-        return self._call(calls.stats(at=at))
 
     def events(
         self,

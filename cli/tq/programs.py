@@ -76,6 +76,10 @@ class Session:
     def urls(self) -> list[str]:
         return list(self._exchange.targets.urls)
 
+    @property
+    def url(self) -> str:
+        return self._exchange.targets.current
+
     def exchange(self, call: calls.Call[T]) -> Program[T]:
         return self._exchange.run(call)
 

@@ -84,7 +84,7 @@ def test_the_document_names_every_option_of_a_task() -> None:
 
 
 def test_the_document_names_every_method_of_the_client() -> None:
-    methods = {name for name in vars(tq.Client) if not name.startswith("_")} - {"urls", "close"}
+    methods = {name for name in dir(tq.Client) if not name.startswith("_")} - {"urls", "close"}
     assert {name for name in methods if not re.search(rf"\b{name}\b", DOCUMENT)} == set()
 
 
