@@ -94,7 +94,12 @@ def main() -> None:
 
 @main.command(cls=ConfiguredCommand)
 @_file_option
-def run(file: Path | None, **flags: str | None) -> None:
+@click.option(
+    "--bootstrap",
+    is_flag=True,
+    help="Begin a new cluster of all the nodes in peers, which must be there and new. Once in its life.",
+)
+def run(file: Path | None, bootstrap: bool, **flags: str | None) -> None:
     """Run a node until it is told to stop (SIGTERM or Ctrl-C; twice to hurry)."""
     from tqnode.config import ConfigError
 
@@ -102,9 +107,11 @@ def run(file: Path | None, **flags: str | None) -> None:
         effective = _load(file, flags)
     except ConfigError as error:
         _misconfigured(error)
+    if bootstrap and not effective.config.peers:
+        raise click.UsageError("--bootstrap begins a cluster: name its nodes in peers, or leave it out")
     from tqnode.node import run_node
 
-    sys.exit(run_node(effective.config, os.environ))
+    sys.exit(run_node(effective.config, os.environ, bootstrap=bootstrap))
 
 
 class Moment(click.ParamType[int]):

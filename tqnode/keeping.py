@@ -26,6 +26,34 @@ REFRESH_S: Final = 10.0
 logger = logging.getLogger(__name__)
 
 
+def plan_of(config: Config, *, data_dir: Path, database: Path, environ: Mapping[str, str]) -> Plan:
+    """What the log of a node is made of.
+
+    Args:
+        config: the node's configuration.
+        data_dir: its folder.
+        database: the queue's file.
+        environ: its environment.
+
+    Raises:
+        LitestreamError: Litestream can't be used.
+        ArchiveError: the archive's credentials can't be used.
+    """
+    program = find_litestream(config.litestream, environ)
+    url = ArchiveUrl.of(config.archive, data_dir=data_dir, credentials_file=config.archive_credentials_file)
+    return Plan(
+        program=program,
+        data_dir=data_dir,
+        database=database,
+        name=config.name,
+        archive=Archive(url, program=program, environ=environ_for(environ)),
+        environ=environ,
+        snapshot_s=config.archive_snapshot_s,
+        keep_s=config.archive_keep_s,
+        disk_free_min=config.archive_disk_free_min,
+    )
+
+
 class Keeping:
     """The log and the archive of a node without peers, from :meth:`start` to :meth:`stop`.
 
@@ -52,22 +80,8 @@ class Keeping:
         clock: Clock,
         metrics: LitestreamMetrics,
     ) -> None:
-        program = find_litestream(config.litestream, environ)
-        url = ArchiveUrl.of(
-            config.archive, data_dir=data_dir, credentials_file=config.archive_credentials_file
-        )
-        self.archive = Archive(url, program=program, environ=environ_for(environ))
-        plan = Plan(
-            program=program,
-            data_dir=data_dir,
-            database=database,
-            name=config.name,
-            archive=self.archive,
-            environ=environ,
-            snapshot_s=config.archive_snapshot_s,
-            keep_s=config.archive_keep_s,
-            disk_free_min=config.archive_disk_free_min,
-        )
+        plan = plan_of(config, data_dir=data_dir, database=database, environ=environ)
+        self.archive, program, url = plan.archive, plan.program, plan.archive.url
         self.log = LocalLog(plan, clock=clock, metrics=metrics)
         self.gate: ArchiveGate | None = None
         self._waits = config.durability == "archive"

@@ -7,30 +7,36 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypedDict
 
 import apsw
 import uvloop
 
 from tqnode import logs
 from tqnode.api.app import build
+from tqnode.api.context import ClusterView, Vital
 from tqnode.api.service import Service
 from tqnode.clock import Clock, Rng, SystemClock, SystemRng
 from tqnode.config import Config
 from tqnode.data_folder import DataFolder, FolderError
-from tqnode.errors import OutcomeUnknown, TqnodeError
+from tqnode.errors import DiskFull, OutcomeUnknown, TqnodeError
 from tqnode.http_server import HttpServer, ListenError, bind, url_of
-from tqnode.keeping import Keeping
+from tqnode.keeping import Keeping, plan_of
+from tqnode.member import Member
 from tqnode.metrics import LitestreamMetrics, Metrics
 from tqnode.queue import Queue
 from tqnode.replication.archive_url import ArchiveError
 from tqnode.replication.binary import OFF, LitestreamError
+from tqnode.replication.disk_errors import DiskFailed
 from tqnode.replication.local_log import TERMS_DATABASE
+from tqnode.replication.past import PastStates
+from tqnode.replication.peer_auth import AuthError
+from tqnode.replication.peers import PeerListenError
 from tqnode.sd_notify import SdNotify
 from tqnode.store import Store
 from tqnode.store.migrations import SchemaTooNew
+from tqnode.store.trouble import explain
 from tqnode.sweeper import Sweeper
 
 EXIT_STOPPED: Final = 0
@@ -46,6 +52,14 @@ class StoreError(Exception):
     """The database can't be opened; the text says why and what to do."""
 
 
+class Served(TypedDict):
+    """What the API serves besides the queue, by the names of :func:`tqnode.api.app.build`'s arguments."""
+
+    vitals: Callable[[], Mapping[str, Vital]]
+    past: PastStates | None
+    cluster: ClusterView | None
+
+
 class Node:
     """One node, from :meth:`start` to :meth:`stop`.
 
@@ -55,12 +69,21 @@ class Node:
         rng: its chance.
         notify: the line to the service manager.
         environ: the environment, for the programs it starts.
+        bootstrap: whether a person has said that a new cluster begins.
     """
 
     def __init__(
-        self, config: Config, *, clock: Clock, rng: Rng, notify: SdNotify, environ: Mapping[str, str]
+        self,
+        config: Config,
+        *,
+        clock: Clock,
+        rng: Rng,
+        notify: SdNotify,
+        environ: Mapping[str, str],
+        bootstrap: bool = False,
     ) -> None:
         self._config = config
+        self._bootstrap = bootstrap
         self._environ = environ
         self._clock = clock
         self._rng = rng
@@ -71,7 +94,8 @@ class Node:
         self._parts = contextlib.AsyncExitStack()
         self._server: HttpServer | None = None
         self._store: Store | None = None
-        self._queue: Queue | None = None
+        self._service = Service()
+        self._member: Member | None = None
         self._sweeping: asyncio.Task[None] | None = None
 
     async def start(self) -> str:
@@ -98,33 +122,18 @@ class Node:
         listener = bind(config)
         parts.callback(listener.close)
         metrics = Metrics()
-        keeping = self._open_archive(folder, metrics)
-        if keeping is not None:
-            parts.push_async_callback(keeping.stop)
-        store = self._open_store(folder, metrics, keeping)
-        parts.push_async_callback(store.close)
-        queue = self._queue = Queue(store, config=config, clock=clock, rng=rng, metrics=metrics)
-        if keeping is not None:
-            try:
-                keeping.start(on_late=queue.waiting.wake_all, on_failed=self.broken.set)
-            except (apsw.Error, SchemaTooNew) as error:
-                raise StoreError(_explain(folder.path / TERMS_DATABASE, error)) from error
-            parts.callback(keeping.open_gate)
-        sweeper = Sweeper(store, queue, clock=clock, config=config)
-        self._sweeping = asyncio.create_task(sweeper.run(), name="sweeper")
-        self._sweeping.add_done_callback(self._on_sweeper_end)
-        parts.push_async_callback(self._stop_sweeper)
-        service = Service()
-        service.open(queue)
+        if config.peers:
+            served = await self._start_member(parts, folder, metrics, url_of(listener))
+        else:
+            served = self._start_alone(parts, folder, metrics)
         app = build(
-            service,
+            self._service,
             config=config,
             clock=clock,
             rng=rng,
             metrics=metrics,
             draining=self._draining,
-            vitals=dict if keeping is None else keeping.vitals,
-            past=None if keeping is None else keeping.past,
+            **served,
         )
         parts.push_async_callback(app.close)
         self._server = HttpServer(app, listener=listener, config=config, clock=clock)
@@ -132,6 +141,60 @@ class Node:
         await self._server.start()
         folder.announce(url)
         return url
+
+    async def _start_member(
+        self, parts: contextlib.AsyncExitStack, folder: DataFolder, metrics: Metrics, url: str
+    ) -> Served:
+        """A node of a cluster: the queue comes and goes with the lead."""
+        config = self._config
+        plan = plan_of(config, data_dir=folder.path, database=folder.database, environ=self._environ)
+        try:
+            member = self._member = Member(
+                config,
+                data_dir=folder.path,
+                database=folder.database,
+                url=config.advertise or url,
+                bootstrap=self._bootstrap,
+                plan=plan,
+                service=self._service,
+                clock=self._clock,
+                rng=self._rng,
+                metrics=metrics,
+                log_metrics=LitestreamMetrics(metrics.registry),
+                on_fatal=end_at_once,
+                on_broken=self.broken.set,
+            )
+        except (DiskFull, DiskFailed, SchemaTooNew, apsw.Error) as error:
+            raise StoreError(explain(folder.path / "node.db", error)) from error
+        parts.push_async_callback(member.stop)
+        await member.start()
+        return Served(vitals=member.vitals, past=None, cluster=member)
+
+    def _start_alone(self, parts: contextlib.AsyncExitStack, folder: DataFolder, metrics: Metrics) -> Served:
+        """A node without peers: it serves the queue from its start to its end."""
+        config, clock, rng = self._config, self._clock, self._rng
+        keeping = self._open_archive(folder, metrics)
+        if keeping is not None:
+            parts.push_async_callback(keeping.stop)
+        store = self._open_store(folder, metrics, keeping)
+        parts.push_async_callback(store.close)
+        queue = Queue(store, config=config, clock=clock, rng=rng, metrics=metrics)
+        if keeping is not None:
+            try:
+                keeping.start(on_late=queue.waiting.wake_all, on_failed=self.broken.set)
+            except (apsw.Error, SchemaTooNew) as error:
+                raise StoreError(explain(folder.path / TERMS_DATABASE, error)) from error
+            parts.callback(keeping.open_gate)
+        sweeper = Sweeper(store, queue, clock=clock, config=config)
+        self._sweeping = asyncio.create_task(sweeper.run(), name="sweeper")
+        self._sweeping.add_done_callback(self._on_sweeper_end)
+        parts.push_async_callback(self._stop_sweeper)
+        self._service.open(queue)
+        return Served(
+            vitals=dict if keeping is None else keeping.vitals,
+            past=None if keeping is None else keeping.past,
+            cluster=None,
+        )
 
     def _on_sweeper_end(self, sweeping: "asyncio.Task[None]") -> None:
         if not sweeping.cancelled():
@@ -169,15 +232,15 @@ class Node:
                 checkpoints=keeping is None,
             )
         except (apsw.Error, SchemaTooNew) as error:
-            raise StoreError(_explain(folder.database, error)) from error
+            raise StoreError(explain(folder.database, error)) from error
         return self._store
 
     async def stop(self) -> None:
         """Stops accepting, answers what is in flight, then stops the parts in the reverse order."""
         self._notify.stopping()
         self._draining.set()
-        if self._queue is not None:
-            self._queue.waiting.drain()
+        if (queue := self._service.here) is not None:
+            queue.waiting.drain()
         if self._server is not None:
             await self._server.stop(grace_s=self._config.drain_s)
         await self._parts.aclose()
@@ -225,22 +288,6 @@ def _flush_logs() -> None:
         handler.flush()
 
 
-def _explain(file: Path, error: Exception) -> str:
-    match error:
-        case apsw.FullError():
-            return f"no space is left for {file}; make room, or set data_dir to a folder on another disk"
-        case apsw.NotADBError() | apsw.CorruptError():
-            return f"{file} is damaged or no database ({error}); move it away and put a backup in its place"
-        case apsw.CantOpenError() | apsw.ReadOnlyError() | apsw.PermissionsError() | apsw.AuthError():
-            return f"{file} cannot be written ({error}); run tqnode as the user that owns it"
-        case apsw.BusyError() | apsw.LockedError():
-            return f"another program uses {file}; stop it"
-        case apsw.IOError():
-            return f"the disk failed on {file} ({error}); check the disk before you start again"
-        case _:
-            return f"{file} cannot be opened: {error}"
-
-
 def _warn_if_open(config: Config) -> None:
     host, _ = config.address
     try:
@@ -260,8 +307,15 @@ def _cut_off() -> None:
     os._exit(EXIT_FAILED)
 
 
-async def _serve(config: Config, notify: SdNotify, environ: Mapping[str, str]) -> int:
-    node = Node(config, clock=SystemClock(), rng=SystemRng(), notify=notify, environ=environ)
+async def _serve(config: Config, notify: SdNotify, environ: Mapping[str, str], *, bootstrap: bool) -> int:
+    node = Node(
+        config,
+        clock=SystemClock(),
+        rng=SystemRng(),
+        notify=notify,
+        environ=environ,
+        bootstrap=bootstrap,
+    )
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -300,12 +354,13 @@ async def _first(*events: asyncio.Event) -> None:
         wait.cancel()
 
 
-def run_node(config: Config, environ: Mapping[str, str]) -> int:
+def run_node(config: Config, environ: Mapping[str, str], *, bootstrap: bool = False) -> int:
     """Runs a node in this process until a signal stops it.
 
     Args:
         config: its configuration.
         environ: the environment: what systemd put there, and what opens the archive.
+        bootstrap: whether a person has said that a new cluster begins.
 
     Returns:
         The exit code.
@@ -316,7 +371,15 @@ def run_node(config: Config, environ: Mapping[str, str]) -> int:
     _warn_if_open(config)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_serve(config, SdNotify(environ), environ))
-    except (FolderError, ListenError, StoreError, LitestreamError, ArchiveError) as error:
+            return runner.run(_serve(config, SdNotify(environ), environ, bootstrap=bootstrap))
+    except (
+        FolderError,
+        ListenError,
+        PeerListenError,
+        AuthError,
+        StoreError,
+        LitestreamError,
+        ArchiveError,
+    ) as error:
         logger.critical("%s", error)
         return EXIT_FAILED

@@ -99,7 +99,7 @@ def test_every_mistake_is_told_on_standard_error_with_exit_code_2(command: list[
         "tqnode: the configuration has mistakes:",
         "  TQNODE_NAM: unknown; did you mean TQNODE_NAME?",
         "  --lease-s: must be a number, not 'x'",
-        "  --peers: this version runs one node without it; leave it out",
+        "  --peers: must be a list of name=host:port, not 'a'",
     ]
 
 

@@ -3,7 +3,6 @@
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +19,6 @@ TEN_YEARS_S = 315_360_000
 
 def _host_name() -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "-", os.uname().nodename).lstrip(".-")[:64] or "node"
-
-
-def not_yet(shape: Callable[[str], str | None]) -> Callable[[str], str | None]:
-    """Refuses what a key would say: no part of this version carries it out."""
-    return lambda text: "this version runs one node without it; leave it out" if text else shape(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +201,7 @@ class Config:
     peers: str = setting(
         "",
         "All nodes of the cluster, this one included: a list of name=host:port; empty for one node alone.",
-        shape=not_yet(wrong_peers),
+        shape=wrong_peers,
         many=True,
     )
     peer_listen: str = setting(

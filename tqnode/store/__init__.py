@@ -124,6 +124,19 @@ class Store:
         """As :meth:`read`, but also at what is not answered yet: for those who watch the node itself."""
         return await self._readers.read(operation)
 
+    async def pause(self) -> None:
+        """Begins no more writes until :meth:`go_on`; they wait. Returns when those at hand are committed."""
+        await self._writer.pause()
+
+    def go_on(self) -> None:
+        """Ends a pause."""
+        self._writer.go_on()
+
+    @property
+    def held(self) -> bool:
+        """Whether writes wait for others to be answered, or for the end of a pause."""
+        return not self._writer.may_go_on()
+
     def abandon(self, error: TqnodeError) -> None:
         """Begins no more writes: those that wait, and those that come, get ``error``."""
         self._writer.abandon(error)

@@ -115,6 +115,8 @@ class Writer:
         self._seen = _moment(clock)
         self.commit_s = 0.0
         self._refusing: TqnodeError | None = None
+        self._paused = False
+        self._busy = False
         self._closing = False
         self._loop = asyncio.get_running_loop()
         row = connection.execute(statement("read_last_task")).fetchone()
@@ -145,7 +147,7 @@ class Writer:
         (self._background if background else self._requests).append(_Pending(operation, future))
         if self._asleep:
             with self._arrived:
-                self._arrived.notify()
+                self._arrived.notify_all()
         return future
 
     async def settled(self) -> None:
@@ -174,9 +176,32 @@ class Writer:
                 if not future.done():
                     future.set_exception(error)
 
+    async def pause(self) -> None:
+        """Begins no more groups until :meth:`go_on`; returns when the one at hand is done."""
+        with self._arrived:
+            self._paused = True
+        await asyncio.to_thread(self._await_rest)
+        # What the thread has handed to the loop goes first.
+        await asyncio.sleep(0)
+
+    def _await_rest(self) -> None:
+        with self._arrived:
+            self._arrived.wait_for(lambda: not self._busy)
+
+    def go_on(self) -> None:
+        """Ends a pause."""
+        with self._arrived:
+            self._paused = False
+            self._arrived.notify_all()
+
+    def may_go_on(self) -> bool:
+        """Whether it need not wait, for answers to be given or for the end of a pause."""
+        return not self._paused and self._shown - self._settled < GROUPS_HELD_MAX
+
     async def close(self) -> None:
         """Runs what waits, then closes the connection."""
         self.refuse(Draining("the node is stopping"))
+        self.go_on()
         self._closing = True
         with self._arrived:
             self._arrived.notify()
@@ -190,6 +215,7 @@ class Writer:
         try:
             while group := self._next_group():
                 self._handle(group)
+                self._rest()
             self._connection.close()
         except BaseException as error:
             # Whatever the state of the disk is now, no later write may be acknowledged on it.
@@ -198,9 +224,9 @@ class Writer:
     def _next_group(self) -> list[_Pending]:
         """Waits for work; empty once closed and drained."""
         while True:
-            if self._shown - self._settled >= GROUPS_HELD_MAX:
-                with self._arrived:
-                    self._arrived.wait_for(self._may_go_on)
+            with self._arrived:
+                self._arrived.wait_for(self.may_go_on)
+                self._busy = True
             group: list[_Pending] = []
             with contextlib.suppress(IndexError):  # abandoned meanwhile
                 while self._requests and len(group) < self._group_max:
@@ -213,7 +239,9 @@ class Writer:
             if self.backlog:
                 continue
             if self._closing:
+                self._rest()
                 return []
+            self._rest()
             with self._arrived:
                 # Set before the last look: submit() reads it after it has appended.
                 self._asleep = True
@@ -221,8 +249,11 @@ class Writer:
                     self._arrived.wait()
                 self._asleep = False
 
-    def _may_go_on(self) -> bool:
-        return self._shown - self._settled < GROUPS_HELD_MAX
+    def _rest(self) -> None:
+        self._busy = False
+        if self._paused:
+            with self._arrived:
+                self._arrived.notify_all()
 
     def _handle(self, group: list[_Pending]) -> None:
         self._shown += 1  # before the first reader can see it
@@ -363,4 +394,4 @@ class Writer:
                 future.set_exception(refusal)
         if self._shown - self._settled == GROUPS_HELD_MAX - 1:
             with self._arrived:
-                self._arrived.notify()
+                self._arrived.notify_all()

@@ -25,7 +25,7 @@ from tq.wire.claim import (
     Snooze,
     SnoozeOutcome,
 )
-from tq.wire.cluster import Cluster, ClusterNode, HandedOver, Handover, LogPosition
+from tq.wire.cluster import Cluster, ClusterNode, HandedOver, Handover, LogPosition, Role
 from tq.wire.enqueue import (
     Enqueued,
     EnqueuedMany,
@@ -116,6 +116,7 @@ __all__ = [
     "Registered",
     "Request",
     "RetryPolicy",
+    "Role",
     "Seconds",
     "Snooze",
     "SnoozeOutcome",

@@ -1,5 +1,6 @@
 """Times, durations and messages: the small conversions everything else relies on."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from fractions import Fraction
 from typing import Any
@@ -18,6 +19,7 @@ from tqnode.api.json_scan import field_path
 from tqnode.api.stamps import MOMENT_MAX_MS, moment_ms, stamp
 from tqnode.errors import (
     BadRequest,
+    Elsewhere,
     InvalidField,
     LeaseLost,
     NotFound,
@@ -116,9 +118,15 @@ def every_error() -> list[type[TqnodeError]]:
     return found
 
 
+MADE: dict[type[TqnodeError], Callable[[], TqnodeError]] = {
+    NotFound: lambda: NotFound("task", "x"),
+    Elsewhere: lambda: Elsewhere("d", url="http://b"),
+}
+
+
 def test_every_error_has_the_status_its_code_promises() -> None:
     for cls in every_error():
-        error = NotFound("task", "x") if cls is NotFound else cls("d")
+        error = MADE[cls]() if cls in MADE else cls("d")
         if error.code in CODES:
             assert status_of(error) == CODES[error.code].status, cls
         assert any(base in STATUS for base in cls.__mro__)

@@ -62,10 +62,10 @@ def test_a_file_may_give_the_nodes_as_a_list(tmp_path: Path) -> None:
         load(file=file, environ={}, flags={})
 
 
-def test_nodes_are_refused_for_as_long_as_no_part_of_the_node_uses_them(tmp_path: Path) -> None:
+def test_nodes_without_a_proof_of_who_they_are_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "tqnode.toml"
-    file.write_text(f"peers = {json.dumps(THREE.split(','))}\n")
-    with pytest.raises(ConfigError, match="this version runs one node without it; leave it out"):
+    file.write_text(f'name = "a"\npeers = {json.dumps(THREE.split(","))}\n')
+    with pytest.raises(ConfigError, match="so that nobody else can pass for a node"):
         load(file=file, environ={}, flags={})
 
 

@@ -82,7 +82,7 @@ def test_every_mistake_of_every_source_is_told_at_once(toml: Path) -> None:
         "TQNODE_LOG_LEVL": "unknown; did you mean TQNODE_LOG_LEVEL?",
         "TQNODE_PAGE_MAX": "must be a whole number, not 'many'",
         "--drain-s": "must be 0 to 300 seconds, not -1",
-        "--peers": "this version runs one node without it; leave it out",
+        "--peers": "must have at least 3 nodes; leave it out to run one node alone",
     }
 
 

@@ -1,0 +1,78 @@
+"""One hand-over of the lead, from the request until another node serves."""
+
+import asyncio
+from typing import Final
+
+from tq import wire
+from tqnode.clock import Clock
+from tqnode.errors import HandoverFailed, NoLeader
+from tqnode.replication.replica import Replica
+from tqnode.standing import Standing
+from tqnode.tenure import Tenure
+
+SUCCESSOR_S: Final = 10.0
+LOOK_EVERY_S: Final = 0.02
+
+
+class Handover:
+    """The hand-over under way, if there is one.
+
+    Args:
+        standing: says who serves.
+        clock: the node's clock.
+    """
+
+    def __init__(self, standing: Standing, *, clock: Clock) -> None:
+        self._standing = standing
+        self._clock = clock
+        self._outcome: asyncio.Future[str | None] | None = None
+
+    async def run(self, replica: Replica, tenure: Tenure, to: str | None) -> wire.HandedOver:
+        """Stops writing, hands over, and returns once another node serves.
+
+        Args:
+            replica: of this node, which leads.
+            tenure: its term.
+            to: name of the node that is to lead; None leaves the choice to the core.
+
+        Raises:
+            HandoverFailed: this node goes on to lead.
+            NoLeader: it leads no more, and nobody else was seen to serve in time.
+        """
+        if self._outcome is not None:
+            raise HandoverFailed("another hand-over is under way")
+        began = self._clock.monotonic()
+        self._outcome = asyncio.get_running_loop().create_future()
+        try:
+            await tenure.pause()
+            replica.hand_over(to)
+            failure = await self._outcome
+        except BaseException:
+            tenure.go_on()
+            raise
+        finally:
+            self._outcome = None
+        if failure is not None:
+            raise HandoverFailed(f"this node goes on to lead: {failure}")
+        return await self._await_successor(replica, began)
+
+    def ended(self, _why: str) -> None:
+        """The node leads no more."""
+        if self._outcome is not None and not self._outcome.done():
+            self._outcome.set_result(None)
+
+    def failed(self, why: str) -> None:
+        """The node goes on to lead."""
+        if self._outcome is not None and not self._outcome.done():
+            self._outcome.set_result(why)
+
+    async def _await_successor(self, replica: Replica, began: float) -> wire.HandedOver:
+        while self._clock.monotonic() - began < SUCCESSOR_S:
+            serving = await self._standing.serving(replica)
+            if serving is not None:
+                name, term = serving
+                return wire.HandedOver(
+                    leader=name, term=term, took_s=round(self._clock.monotonic() - began, 3)
+                )
+            await self._clock.sleep(LOOK_EVERY_S)
+        raise NoLeader("this node leads no more; nobody else was seen to serve yet")

@@ -1,0 +1,74 @@
+"""Answers writes once a majority has them: the gate of a leader."""
+
+from collections import deque
+from collections.abc import Callable
+
+from tqnode.errors import TqnodeError
+from tqnode.store.gate import Answer
+
+
+class QuorumGate:
+    """Holds the answers to committed groups until the log's entries that have them are committed.
+
+    Args:
+        may_answer: returns if the node leads at this moment; raises what to tell instead otherwise.
+    """
+
+    def __init__(self, may_answer: Callable[[], None]) -> None:
+        self._may_answer = may_answer
+        self._held: deque[Answer] = deque()
+        self._covered: deque[tuple[int, int]] = deque()
+        self._uncovered = 0
+        self._committed = 0
+        self._refusal: Callable[[], TqnodeError] | None = None
+        self.on_arrival: Callable[[], None] = lambda: None
+        """Called when a group is held that no entry is known to have."""
+
+    @property
+    def uncovered(self) -> int:
+        """Held groups of which it is not known which entry has them."""
+        return self._uncovered
+
+    def hold(self, answer: Answer) -> None:
+        """Takes the answer to a group that is committed on this node's disk."""
+        if self._refusal is not None:
+            answer(self._refusal())
+            return
+        self._held.append(answer)
+        self._uncovered += 1
+        self.on_arrival()
+
+    def check(self) -> None:
+        """Raises unless the node leads at this moment."""
+        if self._refusal is not None:
+            raise self._refusal()
+        self._may_answer()
+
+    def cover(self, groups: int, txid: int) -> None:
+        """Says that the oldest ``groups`` of the uncovered ones are in the entries up to ``txid``."""
+        if groups:
+            self._uncovered -= groups
+            self._covered.append((txid, groups))
+        self.committed(self._committed)
+
+    def committed(self, txid: int) -> None:
+        """Answers what a majority has: all that is in the term's entries up to ``txid``."""
+        self._committed = txid
+        while self._covered and self._covered[0][0] <= txid:
+            if self._refusal is None:
+                try:
+                    # A majority has it; but whether this node still leads only its lease says.
+                    self._may_answer()
+                except TqnodeError:
+                    return
+            _, groups = self._covered.popleft()
+            for _ in range(groups):
+                self._held.popleft()(None)
+
+    def refuse(self, refusal: Callable[[], TqnodeError]) -> None:
+        """Answers all that is held, and all that comes, with what ``refusal`` makes."""
+        self._refusal = refusal
+        self._covered.clear()
+        self._uncovered = 0
+        while self._held:
+            self._held.popleft()(refusal())

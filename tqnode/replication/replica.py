@@ -1,0 +1,356 @@
+"""Runs one node's core: brings it events, and carries out what it answers."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from tqnode.clock import Clock, Rng
+from tqnode.errors import DiskFull
+from tqnode.replication import effects as do
+from tqnode.replication.entry import NOTHING, Head, Position
+from tqnode.replication.entry_files import Staged
+from tqnode.replication.events import (
+    Applied,
+    CannotLead,
+    Damaged,
+    Event,
+    HandOver,
+    Mended,
+    Produced,
+    Received,
+    Stored,
+    Tick,
+)
+from tqnode.replication.messages import AnyMessage, Append, Lend
+from tqnode.replication.node_db import Kept, NodeDb, NoEntry, OutOfOrder
+from tqnode.replication.peers import Peers
+from tqnode.replication.recent import Recent
+from tqnode.replication.standby import AHEAD, Standby
+from tqnode.replication.state import Durable, Settings, State
+from tqnode.replication.step import start, step
+
+TICKS_IN_A_LEASE: Final = 16
+PULSES_IN_A_LEASE: Final = 8
+FULL_S: Final = 1.0
+"""Pause after the disk was full, before the node starts anew from what is on it."""
+
+Content = bytes | Staged
+
+logger = logging.getLogger(__name__)
+
+
+class Leading(Protocol):
+    """What a replica has done while it leads. None of it may block; ``lead`` begins what takes time."""
+
+    def lead(self, term: int) -> None:
+        """Prepare to write in ``term``: the whole local log first."""
+        ...
+
+    def serve(self, term: int) -> None:
+        """Answer clients."""
+        ...
+
+    def step_down(self, term: int, why: str) -> None:
+        """Answer nothing more, from this moment on."""
+        ...
+
+    def stay(self, term: int, why: str) -> None:
+        """Go on: the hand-over came to nothing."""
+        ...
+
+    def committed(self, txid: int) -> None:
+        """A majority has all entries of the term up to ``txid``."""
+        ...
+
+    async def pulse(self) -> None:
+        """Returns once the writer has shown that it works."""
+        ...
+
+
+class Replica:
+    """From :meth:`run` until it is cancelled.
+
+    Args:
+        settings: of the node.
+        node_db: its disk.
+        peers: the other nodes.
+        standby: its database, while it does not lead.
+        leading: what is done while it does.
+        kept: what the disk says.
+        clock: the node's clock.
+        rng: spreads elections.
+        on_fatal: called when something failed after which nothing may be acknowledged.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        node_db: NodeDb,
+        peers: Peers,
+        standby: Standby,
+        leading: Leading,
+        kept: Kept,
+        clock: Clock,
+        rng: Rng,
+        on_fatal: Callable[[BaseException], None],
+    ) -> None:
+        self.settings = settings
+        self._node_db = node_db
+        self._peers = peers
+        self._standby = standby
+        self._leading = leading
+        self._clock = clock
+        self._rng = rng
+        self._on_fatal = on_fatal
+        self._events: deque[tuple[Event, Sequence[tuple[Head, Content]]]] = deque()
+        self._arrived = asyncio.Event()
+        self._recent = Recent()
+        self._storing: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[None]] = set()
+        self._full = False
+        self._alive = False
+        self._ticked = False
+        self.state: State = start(settings, _durable(kept), clock.monotonic())
+
+    # -- events ----------------------------------------------------------------------------
+
+    def post(self, event: Event, entries: Sequence[tuple[Head, Content]] = ()) -> None:
+        """Has the core learn of ``event``; ``entries`` are the heads that it names, with their bytes."""
+        self._events.append((event, entries))
+        self._arrived.set()
+
+    def on_message(self, sender: str, node_id: str, message: AnyMessage, contents: Sequence[Content]) -> None:
+        """A message came from a peer."""
+        heads = message.heads if isinstance(message, Append | Lend) else ()
+        self.post(Received(sender, node_id, message), list(zip(heads, contents, strict=True)))
+
+    def produced(self, entries: Sequence[tuple[Head, Content]]) -> None:
+        """The leader's log writer made these."""
+        self.post(Produced(tuple(head for head, _ in entries)), entries)
+
+    def applied(self, position: Position) -> None:
+        """The standby's database has come this far."""
+        self.post(Applied(position))
+
+    def damaged(self, position: Position) -> None:
+        """An entry of the log is not what was stored."""
+        self.post(Damaged(position))
+
+    def cannot_lead(self, term: int) -> None:
+        """Something that leading needs has failed."""
+        self.post(CannotLead(term))
+
+    def hand_over(self, to: str | None) -> None:
+        """Somebody wants another node to lead; the leader writes no more."""
+        self.post(HandOver(to))
+
+    @property
+    def database(self) -> Position:
+        """How far the node's database is."""
+        return self._standby.applied
+
+    @property
+    def leads(self) -> bool:
+        """Whether it leads and its lease holds at this moment."""
+        state = self.state
+        return state.role == "leader" and self._clock.monotonic() < state.lease_until
+
+    # -- the loop --------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._work(), name="replica")
+            group.create_task(self._tick(), name="replica-tick")
+            group.create_task(self._pulse(), name="replica-pulse")
+            group.create_task(self._standby.run(), name="standby")
+            group.create_task(self._verify(), name="log-verify")
+
+    async def _work(self) -> None:
+        while True:
+            while self._events:
+                event, entries = self._events.popleft()
+                try:
+                    await self._take(event, dict(entries_by_position(entries)))
+                except DiskFull:
+                    self._full = True
+                if self._full:
+                    await self._begin_anew()
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    async def _take(self, event: Event, contents: dict[Position, Content]) -> None:
+        if isinstance(event, Tick):
+            self._alive = self._ticked = False
+        for position, content in contents.items():
+            if isinstance(content, bytes):
+                self._recent.add(position, content)
+        self.state, effects = step(self.settings, self.state, event, self._clock.monotonic())
+        for effect in effects:
+            await self._carry_out(effect, contents)
+        for content in contents.values():
+            if isinstance(content, Staged):
+                await self._node_db.discard(content)
+
+    async def _carry_out(self, effect: do.Effect, contents: dict[Position, Content]) -> None:
+        match effect:
+            case do.SaveRow():
+                await self._node_db.save_row(effect.row, effect.fresh)
+            case do.Store():
+                self._store([(head, contents.pop(head.position)) for head in effect.heads])
+            case do.Send():
+                self._send(effect.to, effect.message)
+            case do.Mend():
+                self._spawn(self._mend(effect.head, contents.pop(effect.head.position)), self._storing)
+            case do.Trim():
+                self._spawn(self._trim(effect.before), self._storing)
+            case do.Committed():
+                self._committed(effect.position)
+            case do.Lead():
+                logger.info("elected in term %d", effect.term)
+                self._leading.lead(effect.term)
+            case do.Serve():
+                self._leading.serve(effect.term)
+            case do.StepDown():
+                logger.warning("term %d is over for this node: %s", effect.term, effect.why)
+                self._leading.step_down(effect.term, effect.why)
+            case do.StayLeader():
+                self._leading.stay(effect.term, effect.why)
+            case do.Alarm():
+                logger.critical("this can't be: %s", effect.what)
+
+    def _committed(self, position: Position) -> None:
+        if self.state.role == "leader":
+            self._leading.committed(position.txid)
+        elif not self.settings.witness:
+            self._standby.reach(position)
+
+    async def _begin_anew(self) -> None:
+        """The disk is full: what the core believes to be on it, or on its way there, is not."""
+        logger.error("the disk is full: this node takes part in nothing until there is room")
+        state = self.state
+        if state.role == "leader":
+            self._leading.step_down(state.term, "its disk is full")
+        await self.stored()
+        await self._clock.sleep(FULL_S)
+        self._full = False
+        self._events.clear()
+        self.state = start(self.settings, _durable(await self._node_db.kept()), self._clock.monotonic())
+
+    async def _tick(self) -> None:
+        every_s = self.settings.lease_ttl_s / TICKS_IN_A_LEASE
+        while True:
+            await self._clock.sleep(every_s)
+            if not self._ticked:
+                self._ticked = True
+                self.post(Tick(self._rng.fraction(), self._alive))
+
+    async def _pulse(self) -> None:
+        """Shows, while it leads, that the disk and the writer work: a lease must not outlive them."""
+        while True:
+            await self._clock.sleep(self.settings.lease_ttl_s / PULSES_IN_A_LEASE)
+            state = self.state
+            if state.role != "leader":
+                continue
+            try:
+                await self._node_db.save_row(state.row, state.fresh)
+            except OutOfOrder:
+                continue  # a newer row is being saved
+            except DiskFull:
+                self.cannot_lead(state.term)
+                continue
+            await self._leading.pulse()
+            self._alive = True
+
+    async def _verify(self) -> None:
+        for position in await self._node_db.verify():
+            logger.error("entry %d of term %d is damaged on this disk", position.txid, position.term)
+            self.damaged(position)
+
+    # -- effects that take time ------------------------------------------------------------
+
+    async def stored(self) -> None:
+        """Returns when nothing that was to be stored is on its way any more."""
+        while self._storing:
+            await asyncio.wait(set(self._storing))
+
+    def _spawn(self, work: Coroutine[object, object, None], tasks: set[asyncio.Task[None]]) -> None:
+        task = asyncio.create_task(work)
+        tasks.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self._on_fatal(error)
+
+        task.add_done_callback(ended)
+
+    def _store(self, entries: list[tuple[Head, Content]]) -> None:
+        self._spawn(self._store_all(entries), self._storing)
+
+    async def _store_all(self, entries: list[tuple[Head, Content]]) -> None:
+        last = entries[-1][0].position
+        try:
+            await self._node_db.store(entries)
+        except DiskFull:
+            self._give_way()
+            return
+        self.post(Stored(last))
+
+    async def _mend(self, head: Head, content: Content) -> None:
+        try:
+            await self._node_db.store([(head, content)])
+        except DiskFull:
+            self._give_way()
+            return
+        self.post(Mended(head.position))
+
+    async def _trim(self, before: Position) -> None:
+        try:
+            await self._node_db.trim(before)
+        except DiskFull:
+            logger.warning("the log could not be trimmed: the disk is full")
+
+    def _give_way(self) -> None:
+        self._full = True
+        self.post(Tick(0.0, alive=False))
+
+    def _send(self, to: str, message: AnyMessage) -> None:
+        heads = message.heads if isinstance(message, Append | Lend) else ()
+        contents = [self._recent.get(head.position) for head in heads]
+        known = [content for content in contents if content is not None]
+        if len(known) == len(heads):
+            self._peers.send(to, message, known)
+        else:
+            self._spawn(self._read_and_send(to, message, heads), self._sending)
+
+    async def _read_and_send(self, to: str, message: AnyMessage, heads: tuple[Head, ...]) -> None:
+        # The renewal in it must not wait for the disk; and what is on its way to the disk can't be read yet.
+        if isinstance(message, Append):
+            self._peers.send(
+                to, Append(message.term, (), message.commit, message.sent, message.admit, message.kept)
+            )
+        await self.stored()
+        try:
+            sources: list[bytes | Path] = [await self._node_db.read(head.position) for head in heads]
+            self._peers.send(to, message, sources)
+        except NoEntry:
+            logger.info("entries for %s are gone: a newer term has begun", to)
+
+
+def entries_by_position(entries: Sequence[tuple[Head, Content]]) -> Sequence[tuple[Position, Content]]:
+    """The contents by where they stand."""
+    return [(head.position, content) for head, content in entries]
+
+
+def _durable(kept: Kept) -> Durable:
+    last = kept.heads[-1].position if kept.heads else NOTHING
+    applied = kept.applied
+    if applied.txid == AHEAD:
+        # It led: its database is not behind a log of that term, or of an older one.
+        applied = last if applied.term >= last.term else NOTHING
+    return Durable(node_id=kept.node_id, row=kept.row, fresh=kept.fresh, heads=kept.heads, applied=applied)
