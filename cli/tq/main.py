@@ -38,6 +38,9 @@ COMMANDS = {
     "workers": Entry("tq.commands.workers", "workers", "List the workers, or steer them."),
     "queues": Entry("tq.commands.queue", "queues", "List the queues with their counts."),
     "queue": Entry("tq.commands.queue", "queue", "Pause, resume or purge a queue."),
+    "cluster": Entry(
+        "tq.commands.cluster", "cluster", "Show the nodes of the cluster, or have another one lead."
+    ),
     "stats": Entry("tq.commands.stats", "stats", "Show the node's totals."),
     "top": Entry("tq.commands.top", "top", "Watch queues and workers live."),
     "events": Entry("tq.commands.events", "events", "Follow what happens to tasks."),
@@ -54,7 +57,7 @@ EXAMPLES = (
 # The variable by which a shell's script asks for completions, as click spells it.
 COMPLETE_VARIABLE = "_TQ_COMPLETE"
 PLACES = (
-    ("TQ_URL, TQ_TOKEN", "where the node is and who asks"),
+    ("TQ_URL, TQ_TOKEN", "where the node is and who asks; a cluster's nodes are separated by commas"),
     ("~/.config/tq/config.toml", 'the same, as url = "…" and token = "…"'),
     ("/etc/tq/config.toml", "for everybody on this host; else http://127.0.0.1:7333"),
     ("NO_COLOR", "set to anything: no colours"),

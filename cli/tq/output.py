@@ -33,6 +33,12 @@ COLOURS = {
     "run": "green",
     "quiet": "yellow",
     "terminate": "red",
+    "leader": "green",
+    "standby": "cyan",
+    "witness": "blue",
+    "joining": "yellow",
+    "starting": "yellow",
+    "unreachable": "bold red",
 }
 # Wide enough that no table made for a pipe or a file is ever cut.
 _UNCUT = 100_000

@@ -309,3 +309,27 @@ def test_interrupt_ends_a_command_quietly(tq: Tq, client: Client, queue: str) ->
         waiting.send_signal(signal.SIGINT)
         out, err = waiting.communicate(timeout=RUN_S)
     assert (waiting.returncode, out, err.strip()) == (130, "", "")
+
+
+def test_running_task_is_listed_with_the_name_of_its_worker(tq: Tq, client: Client, queue: str) -> None:
+    worker = client.register_worker(NewWorker(name="known-by-name", queues=[queue]))
+    registered, free = (client.enqueue("k", queue=queue).id for _ in range(2))
+    for task_id, name in ((registered, worker.id), (free, "by curl")):
+        (claimed,) = client.claim(name, queues=[queue])
+        assert claimed.id == task_id
+    listed = tq("list", "-q", queue).out
+    assert re.search(rf"^{registered} .* known-by-name", listed, re.MULTILINE)
+    assert re.search(rf"^{free} .* by curl", listed, re.MULTILINE)
+    assert (
+        json.loads(tq("list", "-q", queue, "--worker", "known-by-name", "--json").out)["worker"] == worker.id
+    )
+    assert tq("list", "-q", queue, "--worker", "by curl", "--ids").out == f"{free}\n"
+    assert f"known-by-name, {worker.id}" in tq("get", registered).out
+    client.remove_worker(worker.id)
+    assert re.search(rf"^{registered} .* {worker.id}", tq("list", "-q", queue).out, re.MULTILINE)
+
+
+def test_node_without_peers_is_a_cluster_of_one(tq: Tq) -> None:
+    assert "led by" in tq("cluster").out
+    assert json.loads(tq("cluster", "--json").out)["nodes"][0]["role"] == "leader"
+    assert "this node has no others" in tq("cluster", "handover", code=1).err

@@ -43,7 +43,7 @@ EXIT_CODES = (
     (ExitCode.CANCELLED, "a task waited for was cancelled, and none is dead"),
     (ExitCode.TIMED_OUT, "waiting took longer than --timeout"),
     (ExitCode.UNAVAILABLE, "no node answered, or it was too busy: try again later"),
-    (ExitCode.NOT_FOUND, "no such task, queue or worker"),
+    (ExitCode.NOT_FOUND, "no such task, queue, worker or node"),
     (ExitCode.UNKNOWN, "the node may or may not have done it: look before you repeat"),
     (ExitCode.INTERRUPTED, "interrupted (Ctrl-C)"),
     (ExitCode.BROKEN_PIPE, "the reader of the output went away"),
@@ -112,15 +112,21 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         setattr(ctx.ensure_object(Settings), str(param.name), value)
 
 
+def _remember_urls(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> None:
+    if value:
+        ctx.ensure_object(Settings).url = ",".join(value)
+
+
 def node_options() -> list[click.Option]:
     """``--url`` and ``--token``, taken before the command's name or after it."""
     return [
         click.Option(
             ["--url"],
             metavar="URL",
+            multiple=True,
             expose_value=False,
-            callback=_remember,
-            help="The node, instead of TQ_URL or the config files.",
+            callback=_remember_urls,
+            help="The node, instead of TQ_URL or the config files; repeat it for a cluster's nodes.",
         ),
         click.Option(
             ["--token"],
@@ -297,6 +303,10 @@ def failure(error: "TqError") -> Failed:
             return Failed(why, hint=REACH_HINT, code=ExitCode.UNAVAILABLE)
         case errors.OutcomeUnknown():
             return Failed(told, hint="it may have been done: look before you repeat", code=ExitCode.UNKNOWN)
+        case errors.NoLeader():
+            return Failed(told, hint="`tq cluster` shows what the nodes lack", code=ExitCode.UNAVAILABLE)
+        case errors.HandoverFailed():
+            return Failed(told, hint="`tq cluster` shows how far each node is")
         case errors.Busy():
             wait = f" in {error.retry_after_s:g} s" if error.retry_after_s else " later"
             return Failed(told, hint=f"try again{wait}", code=ExitCode.UNAVAILABLE)

@@ -16,12 +16,17 @@ LABEL_CHARS = 12
 TRACE_LINES_MAX = 30
 
 
-def write_task(task: "Task") -> None:
-    """Writes all that is known of ``task``, one fact a line, and an empty line after it."""
+def write_task(task: "Task", *, worker_name: str | None = None) -> None:
+    """Writes all that is known of ``task``, one fact a line, and an empty line after it.
+
+    Args:
+        task: as the node answers it.
+        worker_name: what people call its worker.
+    """
     from tq.commands.values import now
 
     at = now()
-    for label, text in _facts(task, at):
+    for label, text in _facts(task, at, worker_name):
         lines = safe(text).split("\n")
         _write(label, lines[0], state=task.state if label == "state" else "")
         for line in lines[1:]:
@@ -36,7 +41,7 @@ def _write(label: str, text: str, *, state: str = "") -> None:
     click.echo(f"{head}{paint(text, state)}".rstrip())
 
 
-def _facts(task: "Task", at: datetime) -> Iterator[tuple[str, str]]:
+def _facts(task: "Task", at: datetime, worker_name: str | None) -> Iterator[tuple[str, str]]:
     yield "id", task.id
     yield "state", task.state + (f" ({task.reason})" if task.reason else "")
     yield "queue", task.queue
@@ -45,7 +50,7 @@ def _facts(task: "Task", at: datetime) -> Iterator[tuple[str, str]]:
     yield from _moments(task, at)
     crashes = f", {task.crashes} ended by a lost worker" if task.crashes else ""
     yield "attempt", f"{task.attempt} of {task.max_attempts}{crashes}"
-    yield from _running(task, at)
+    yield from _running(task, at, worker_name)
     yield from _options(task)
     for name in ("payload", "meta", "progress", "result"):
         text = pretty(getattr(task, name))
@@ -78,9 +83,10 @@ def _when(stamp: str, at: datetime) -> str:
     return told if told.startswith("in ") else f"{told} ago"
 
 
-def _running(task: "Task", at: datetime) -> Iterator[tuple[str, str]]:
+def _running(task: "Task", at: datetime, worker_name: str | None) -> Iterator[tuple[str, str]]:
     if task.worker is not None:
-        yield "worker", task.worker
+        named = "" if worker_name in (None, task.worker) else f"{worker_name}, "
+        yield "worker", f"{named}{task.worker}"
     lease = span(task.lease_s)
     if task.lease_expires_at is not None:
         lease += f", runs out {_when(task.lease_expires_at, at)}"

@@ -60,7 +60,7 @@ def list_tasks(limit: int, payload: bool, ids_only: bool, as_json: bool, **filte
             for task in shown:
                 write_json(task)
         else:
-            _write_tables(shown, payload=payload)
+            _write_tables(_with_names(client, shown), payload=payload)
     if not as_json and not ids_only:
         if shown.count == 0:
             note("no such tasks")
@@ -98,11 +98,15 @@ def each_task(
 
     Args:
         client: of the node.
-        filters: which tasks.
+        filters: which tasks; a worker by its id or its name.
         payload: whether with payloads and results.
         at_most: how many will be read, so that no more are asked for; 0 for all.
     """
+    from tq.commands.workers import WorkerNames
+
     cursor: str | None = None
+    if "worker" in filters:
+        filters = filters | {"worker": WorkerNames(client).id_of(filters["worker"])}
     while True:
         options: dict[str, Any] = {"payload": True} if payload else {}
         if (moment := settings().at) is not None:
@@ -113,6 +117,18 @@ def each_task(
         cursor = page.next_cursor
         if cursor is None:
             return
+
+
+def _with_names(client: "Client", tasks: "Iterable[Task]") -> "Iterator[Task]":
+    """The tasks, with the names of their workers in place of the ids, which tell people nothing."""
+    from msgspec.structs import replace
+
+    from tq.commands.workers import WorkerNames
+
+    names = WorkerNames(client)
+    for task in tasks:
+        # Others' workers are not shown, and so not asked for.
+        yield replace(task, worker=names.of(task.worker)) if task.state == "running" else task
 
 
 def _write_tables(tasks: "Iterable[Task]", *, payload: bool) -> None:

@@ -20,7 +20,7 @@ def stats(as_json: bool) -> None:
 
     with connect() as client:
         found = client.stats(at=settings().at)
-        url = client.urls[0]
+        url = client.url
     if as_json:
         write_json(found)
         return

@@ -60,6 +60,7 @@ def get(task_ids: tuple[str, ...], only: str | None, as_json: bool) -> int:
     ID may be given several times; "-" reads ids from standard input.
     """
     from tq.commands.detail import write_task
+    from tq.commands.workers import WorkerNames
     from tq.output import write_json
 
     def show(client: "Client", task_id: str) -> None:
@@ -69,7 +70,8 @@ def get(task_ids: tuple[str, ...], only: str | None, as_json: bool) -> int:
         elif as_json:
             write_json(task)
         else:
-            write_task(task)
+            name = WorkerNames(client).of(task.worker) if task.state == "running" else None
+            write_task(task, worker_name=name)
 
     return on_each(task_ids, show, verb="get")
 

@@ -78,7 +78,7 @@ def _log(client: "Client", interval_s: float, *, once: bool, as_json: bool) -> N
             write_json({"stats": now.stats, "workers": now.workers})
             sys.stdout.flush()
         else:
-            write(render(client.urls[0], now, before))
+            write(render(client.url, now, before))
         if once:
             return
         before = now
@@ -97,7 +97,7 @@ def _live(client: "Client", interval_s: float) -> None:
     trouble = ""
     with Live(console=console(), screen=True, auto_refresh=False, redirect_stderr=False) as live:
         while True:
-            live.update(render(client.urls[0], now, before, trouble=trouble), refresh=True)
+            live.update(render(client.url, now, before, trouble=trouble), refresh=True)
             SystemClock().pause(interval_s)
             try:
                 now, before, trouble = _look(client), now, ""

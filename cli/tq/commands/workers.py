@@ -81,16 +81,52 @@ def workers(ctx: click.Context, as_json: bool) -> None:
 workers.params.extend(node_options())
 
 
+class WorkerNames:
+    """What people call the registered workers; the node is asked once, when a name is first wanted.
+
+    Args:
+        client: of the node.
+    """
+
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+        self._workers: list[Worker] | None = None
+
+    def of(self, worker: str | None) -> str | None:
+        """The name of the worker of that id; ``worker`` itself when none is registered under it."""
+        if worker is None:
+            return None
+        return next((known.name for known in self._known() if known.id == worker), worker)
+
+    def id_of(self, name: str) -> str:
+        """The id of the one worker of that name or id; ``name`` itself when none is registered under it.
+
+        Raises:
+            Failed: several workers have that name.
+        """
+        found = [known.id for known in self._known() if name in (known.id, known.name)]
+        if len(found) > 1:
+            raise Failed("several workers have that name", hint="give the id that `tq workers` shows")
+        return found[0] if found else name
+
+    def _known(self) -> "list[Worker]":
+        if self._workers is None:
+            self._workers = self._client.workers()
+        return self._workers
+
+
 def _steering(name: str, state: "WorkerState", help_text: str) -> Command:
     @click.argument("names", metavar="WORKER...", nargs=-1, required=True)
     @json_option("each worker as JSON")
     def steer(names: tuple[str, ...], as_json: bool) -> int:
         from tq.output import safe, write_json
 
-        known: dict[str, str] = {}
+        known: list[WorkerNames] = []
 
         def act(client: "Client", name: str) -> None:
-            worker = client.steer_worker(_id_of(client, name, known), state)
+            if not known:
+                known.append(WorkerNames(client))
+            worker = client.steer_worker(known[0].id_of(name), state)
             if as_json:
                 write_json(worker)
             else:
@@ -101,17 +137,6 @@ def _steering(name: str, state: "WorkerState", help_text: str) -> Command:
     examples = (f"tq workers {name} worker-3", f"tq workers --json | jq -r .id | tq workers {name} -")
     declare: Callable[..., Command] = click.command(name, cls=Command, examples=examples, help=help_text)
     return declare(steer)
-
-
-def _id_of(client: "Client", name: str, known: dict[str, str]) -> str:
-    """The id of the worker of that id or name, which must be one worker's alone."""
-    if not known:
-        for worker in client.workers():
-            known[worker.id] = worker.id
-            known[worker.name] = "" if worker.name in known else worker.id
-    if known.get(name) == "":
-        raise Failed("several workers have that name", hint="give the id that `tq workers` shows")
-    return known.get(name, name)
 
 
 _BY_ID_OR_NAME = 'WORKER is an id or a name, as `tq workers` shows them; "-" reads them from standard input.'
