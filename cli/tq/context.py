@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tq.wire import ClaimedTask
+    from tq.app import TaskFunction
+    from tq.wire import ClaimedTask, NewTask
+
+P = ParamSpec("P")
+
+THEN_MAX = 1_000
 
 
 class TaskContext:
@@ -29,6 +34,8 @@ class TaskContext:
         self.task = task
         self._progress = progress
         self._cancelled = cancelled
+        self._then: list[NewTask] = []
+        self._ended = False
 
     @property
     def id(self) -> str:
@@ -51,6 +58,48 @@ class TaskContext:
         Only the newest value is sent, with the next heartbeat.
         """
         self._progress(value)
+
+    @overload
+    def then(self, task: NewTask) -> None: ...
+
+    @overload
+    def then(self, task: TaskFunction[P, Any], *args: P.args, **kwargs: P.kwargs) -> None: ...
+
+    def then(self, task: Any, *args: Any, **kwargs: Any) -> None:
+        """Has another task enqueued when this one succeeds: with its result, both or neither.
+
+        Nothing comes of it when the handler raises, so an attempt that is made again names it anew.
+
+        Args:
+            task: a task function, called with the arguments that follow; or what :func:`tq.new_task` or
+                a task function's ``new_task`` made, alone.
+            args: its arguments.
+            kwargs: its arguments.
+
+        Raises:
+            TypeError: the function does not take these arguments, or ``task`` is neither.
+            ValueError: 1000 were named already.
+            RuntimeError: the handler has returned.
+        """
+        from tq.app import TaskFunction
+        from tq.wire import NewTask
+
+        if isinstance(task, TaskFunction):
+            made = task.new_task(*args, **kwargs)
+        elif isinstance(task, NewTask) and not (args or kwargs):
+            made = task
+        else:
+            raise TypeError("then() takes a task function and its arguments, or a new task alone")
+        if self._ended:
+            raise RuntimeError("the handler has returned: its task's end is told already")
+        if len(self._then) >= THEN_MAX:
+            raise ValueError(f"a task enqueues at most {THEN_MAX} others when it succeeds")
+        self._then.append(made)
+
+    def end(self) -> list[NewTask]:
+        """The handler has returned; answers what is to be enqueued with that, in order."""
+        self._ended = True
+        return self._then
 
 
 _current: ContextVar[TaskContext] = ContextVar("tq.current_task")

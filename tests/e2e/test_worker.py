@@ -247,3 +247,20 @@ def test_paused_worker_learns_that_its_lease_is_lost(at_work: WorkerBench) -> No
     eventually(lambda: first.said("the outcome is dropped"))
     assert first.said("why=lost")
     assert all(error.type != "Cancelled" for error in at_work.task(task_id).errors)
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags"),
+    [("followed", ()), ("followed", ("--processes",)), ("async_followed", ()), ("followed_once", ())],
+)
+def test_what_a_handler_names_is_enqueued_once_when_its_task_succeeds(
+    at_work: WorkerBench, kind: str, flags: tuple[str, ...]
+) -> None:
+    at_work.worker("-c", "1", *flags)
+    assert at_work.ended(at_work.enqueue(kind)).state == "succeeded"
+    sums = {
+        tq.value(at_work.ended(row.id).result): row.priority
+        for row in at_work.client.list(queue=at_work.queue, kind="add")
+    }
+    assert sums == {3: 128, 7: 255}
+    assert len(list(at_work.client.list(queue=at_work.queue))) == 3

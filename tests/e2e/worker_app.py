@@ -143,3 +143,31 @@ def no_json() -> object:
 @app.task
 def large(size: int) -> str:
     return "x" * size
+
+
+def name_two() -> None:
+    """Names two sums that follow, in the queue of the task that runs."""
+    current = tq.current_task()
+    sum_here = add.options(queue=current.task.queue)
+    current.then(sum_here, 1, 2)
+    current.then(sum_here.options(priority=255).new_task(3, 4))
+
+
+@app.task
+def followed() -> str:
+    name_two()
+    return "first"
+
+
+@app.task
+async def async_followed() -> None:
+    name_two()
+    await asyncio.sleep(0)
+
+
+@app.task
+def followed_once() -> None:
+    """Fails the first time, after it has named what follows."""
+    name_two()
+    if tq.current_task().attempt == 1:
+        raise tq.RetryLater(0.0, "once more")

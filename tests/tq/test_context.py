@@ -72,3 +72,46 @@ def test_an_order_to_the_worker_survives_its_way_out_of_a_child_process(
     assert type(copy) is type(order)
     assert str(copy) == str(order) == words
     assert getattr(copy, "delay_s", None) == delay_s
+
+
+@tq.task(queue="images", priority=200)
+def shrink(path: str, *, width: int = 100) -> None:
+    """Named by handlers below."""
+
+
+def context() -> tq.TaskContext:
+    return tq.TaskContext(TASK, print, lambda: False)
+
+
+def test_a_handler_names_the_tasks_that_follow_it() -> None:
+    current = context()
+    current.then(shrink, "a.png", width=50)
+    current.then(shrink.options(priority=1).new_task("b.png"))
+    current.then(tq.new_task("mail", {"to": "ada@example.org"}, queue="mail"))
+    first, second, third = current.end()
+    assert (first.kind, first.queue, first.priority) == ("shrink", "images", 200)
+    assert tq.value(first.payload) == {"args": ["a.png"], "kwargs": {"width": 50}}
+    assert (second.priority, tq.value(second.payload)) == (1, {"args": ["b.png"], "kwargs": {}})
+    assert (third.kind, third.queue) == ("mail", "mail")
+
+
+def test_what_cannot_follow_is_refused_where_it_is_named() -> None:
+    current = context()
+    with pytest.raises(TypeError, match="shrink: got an unexpected keyword"):
+        current.then(shrink, "a.png", height=5)  # type: ignore[call-arg]  # that is what is tested
+    with pytest.raises(TypeError, match="takes a task function"):
+        current.then(print)  # type: ignore[call-overload]  # that is what is tested
+    with pytest.raises(TypeError, match="a new task alone"):
+        current.then(tq.new_task("k"), 1)  # type: ignore[call-overload]  # that is what is tested
+    for _ in range(1000):
+        current.then(shrink, "a.png")
+    with pytest.raises(ValueError, match="at most 1000"):
+        current.then(shrink, "a.png")
+    assert len(current.end()) == 1000
+
+
+def test_nothing_follows_a_handler_that_has_returned() -> None:
+    current = context()
+    current.end()
+    with pytest.raises(RuntimeError, match="has returned"):
+        current.then(shrink, "a.png")

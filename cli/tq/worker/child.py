@@ -68,7 +68,7 @@ class Child:
 
     def _call(self, attempt: Attempt, context: TaskContext) -> Outcome:
         enter(context)
-        return returned(attempt, self._handlers.call(attempt.task))
+        return returned(attempt, self._handlers.call(attempt.task), context)
 
     def _progress(self, value: Any) -> None:
         self._send(frames.PROGRESS, bytes(encode_progress(value)))

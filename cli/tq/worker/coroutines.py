@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from tq.context import enter
+from tq.context import TaskContext, enter
 from tq.wire import Outcome
 from tq.worker.attempt import Attempt
 from tq.worker.handlers import Handlers, context_of
@@ -95,22 +95,23 @@ class CoroutineLane:
                 self._ended(attempt, None)
                 self._slots.release()
                 continue
-            context = contextvars.Context()
-            context.run(enter, context_of(attempt))
-            self._running[attempt] = self._loop.create_task(self._run(attempt), context=context)
+            variables = contextvars.Context()
+            context = context_of(attempt)
+            variables.run(enter, context)
+            self._running[attempt] = self._loop.create_task(self._run(attempt, context), context=variables)
 
-    async def _run(self, attempt: Attempt) -> None:
+    async def _run(self, attempt: Attempt, context: TaskContext) -> None:
         try:
-            outcome = await self._outcome(attempt)
+            outcome = await self._outcome(attempt, context)
         finally:
             del self._running[attempt]
         self._ended(attempt, outcome)
         self._slots.release()
 
-    async def _outcome(self, attempt: Attempt) -> Outcome:
+    async def _outcome(self, attempt: Attempt, context: TaskContext) -> Outcome:
         try:
             call: Coroutine[Any, Any, Any] = self._handlers.call(attempt.task)
-            return returned(attempt, await call)
+            return returned(attempt, await call, context)
         except BaseException as error:  # whatever a handler raises ends its task, not the worker
             return raised(attempt, error)
 

@@ -36,8 +36,9 @@ class InlineExecutor:
         """Nothing is kept."""
 
     def _run(self, attempt: Attempt) -> Outcome:
-        enter(context_of(attempt))
+        context = context_of(attempt)
+        enter(context)
         try:
-            return returned(attempt, self._handlers.call(attempt.task))
+            return returned(attempt, self._handlers.call(attempt.task), context)
         except BaseException as error:  # whatever a handler raises ends its task, not the slot
             return raised(attempt, error)

@@ -1,15 +1,17 @@
 """How an attempt ended, in the words the node takes: from results, exceptions and stops."""
 
 import traceback
+from collections.abc import Sequence
 
 from msgspec import UNSET, Raw, UnsetType
 
-from tq.context import Cancelled, Reject, RetryLater, Snooze
+from tq.context import Cancelled, Reject, RetryLater, Snooze, TaskContext
 from tq.values import encode
 from tq.wire import (
     CompleteOutcome,
     FailOutcome,
     Failure,
+    NewTask,
     Outcome,
     SnoozeOutcome,
 )
@@ -22,21 +24,24 @@ TRACE_CHARS_MAX = 20_000
 _NOT_TEXT = {0: "\ufffd", **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")}
 
 
-def completed(attempt: Attempt, result: Raw | UnsetType = UNSET) -> CompleteOutcome:
-    """The handler is done; ``result`` is JSON."""
-    return CompleteOutcome(id=attempt.task.id, token=attempt.task.token, result=result)
+def completed(
+    attempt: Attempt, result: Raw | UnsetType = UNSET, then: Sequence[NewTask] = ()
+) -> CompleteOutcome:
+    """The handler is done; ``result`` is JSON, ``then`` what is enqueued with it."""
+    return CompleteOutcome(id=attempt.task.id, token=attempt.task.token, result=result, then=list(then))
 
 
-def returned(attempt: Attempt, value: object) -> Outcome:
+def returned(attempt: Attempt, value: object, context: TaskContext) -> Outcome:
     """The handler returned ``value``: the task's result, unless JSON cannot hold it.
 
     None is no result. A value that cannot be encoded fails the task for good: the work is done, and
     doing it again would only bring the same value.
     """
+    then = context.end()
     if value is None:
-        return completed(attempt)
+        return completed(attempt, then=then)
     try:
-        return completed(attempt, encode(value, name="result"))
+        return completed(attempt, encode(value, name="result"), then)
     except Exception as error:  # a value's own code runs while it is encoded, and may raise anything
         return failed(
             attempt,

@@ -29,6 +29,10 @@ def of(exc: BaseException) -> Outcome:
         return outcome.raised(attempt(), error)
 
 
+def context() -> tq.TaskContext:
+    return tq.TaskContext(attempt().task, print, lambda: False)
+
+
 def failed() -> FailOutcome:
     return outcome.failed(attempt(), type_name="ValueError", message="no", trace="here")
 
@@ -45,15 +49,31 @@ def failed() -> FailOutcome:
     ],
 )
 def test_value_becomes_the_result(value: object, result: bytes) -> None:
-    ended = outcome.returned(attempt(), value)
+    ended = outcome.returned(attempt(), value, context())
     assert isinstance(ended, CompleteOutcome)
     assert (ended.id, ended.token) == (attempt().task.id, attempt().task.token)
     assert isinstance(ended.result, Raw)
     assert bytes(ended.result) == result
 
 
+@pytest.mark.parametrize("value", [None, 5])
+def test_what_a_handler_named_goes_along_with_its_result_in_order(value: object) -> None:
+    asked = context()
+    asked.then(tq.new_task("second", 2))
+    asked.then(tq.new_task("third"))
+    ended = outcome.returned(attempt(), value, asked)
+    assert isinstance(ended, CompleteOutcome)
+    assert [task.kind for task in ended.then] == ["second", "third"]
+
+
+def test_what_a_handler_named_does_not_follow_a_result_that_has_no_json() -> None:
+    asked = context()
+    asked.then(tq.new_task("second"))
+    assert isinstance(outcome.returned(attempt(), object(), asked), FailOutcome)
+
+
 def test_no_value_is_no_result() -> None:
-    ended = outcome.returned(attempt(), None)
+    ended = outcome.returned(attempt(), None, context())
     assert isinstance(ended, CompleteOutcome)
     assert ended.result is UNSET
 
@@ -66,7 +86,7 @@ class _Hostile:
 
 @pytest.mark.parametrize("value", [object(), float("nan"), "\ud800", {1: {2: object()}}, _Hostile()])
 def test_value_without_json_fails_for_good(value: object) -> None:
-    ended = outcome.returned(attempt(), value)
+    ended = outcome.returned(attempt(), value, context())
     assert isinstance(ended, FailOutcome)
     assert ended.error is not None
     assert (ended.error.type, ended.retry) == ("UnserialisableResult", False)
