@@ -81,7 +81,7 @@ class Founding:
             if kept.cluster_id and not (self._bootstrap and is_untouched(kept)):
                 return kept
             if self._bootstrap:
-                if await self._found(kept):
+                if await self._found():
                     return await self._node_db.kept()
             else:
                 await self._join()
@@ -98,7 +98,7 @@ class Founding:
                 self.waits_for = ""
                 return
 
-    async def _found(self, kept: Kept) -> bool:
+    async def _found(self) -> bool:
         """Founds the cluster if all nodes are there and new; whether this node belongs to one now."""
         states: dict[str, dict[str, Any]] = {}
         for name in sorted(self._peers.contacts()):
@@ -107,7 +107,10 @@ class Founding:
             except CallFailed as error:
                 self.waits_for = f"all nodes must be there to begin a cluster, and {name} is not: {error}"
                 return False
+        kept = await self._node_db.kept()  # another one may have founded it meanwhile
         begun = [name for name, state in states.items() if state["begun"]]
+        if kept.cluster_id and any(states[name]["cluster"] == kept.cluster_id for name in begun):
+            return True
         if begun:
             raise FoundingError(
                 f"{', '.join(begun)} belong to a cluster that has begun already: start this node without "
@@ -115,7 +118,6 @@ class Founding:
             )
         if any(state["bootstrap"] and name < self._name for name, state in states.items()):
             self.waits_for = "another node that begins the cluster"
-            kept = await self._node_db.kept()
             return kept.cluster_id is not None
         cluster_id = kept.cluster_id or str(uuid.UUID(int=self._rng.bits(128), version=4))
         await self._node_db.found(cluster_id)

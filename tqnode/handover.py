@@ -27,13 +27,16 @@ class Handover:
         self._clock = clock
         self._outcome: asyncio.Future[str | None] | None = None
 
-    async def run(self, replica: Replica, tenure: Tenure, to: str | None) -> wire.HandedOver:
+    async def run(
+        self, replica: Replica, tenure: Tenure, to: str | None, *, successor_s: float = SUCCESSOR_S
+    ) -> wire.HandedOver:
         """Stops writing, hands over, and returns once another node serves.
 
         Args:
             replica: of this node, which leads.
             tenure: its term.
             to: name of the node that is to lead; None leaves the choice to the core.
+            successor_s: seconds to wait for it to serve.
 
         Raises:
             HandoverFailed: this node goes on to lead.
@@ -54,7 +57,7 @@ class Handover:
             self._outcome = None
         if failure is not None:
             raise HandoverFailed(f"this node goes on to lead: {failure}")
-        return await self._await_successor(replica, began)
+        return await self._await_successor(replica, began, successor_s)
 
     def ended(self, _why: str) -> None:
         """The node leads no more."""
@@ -66,8 +69,8 @@ class Handover:
         if self._outcome is not None and not self._outcome.done():
             self._outcome.set_result(why)
 
-    async def _await_successor(self, replica: Replica, began: float) -> wire.HandedOver:
-        while self._clock.monotonic() - began < SUCCESSOR_S:
+    async def _await_successor(self, replica: Replica, began: float, successor_s: float) -> wire.HandedOver:
+        while self._clock.monotonic() - began < successor_s:
             serving = await self._standing.serving(replica)
             if serving is not None:
                 name, term = serving

@@ -54,6 +54,47 @@ def plan_of(config: Config, *, data_dir: Path, database: Path, environ: Mapping[
     )
 
 
+def verifying_of(config: Config, plan: Plan, *, clock: Clock, metrics: LitestreamMetrics) -> Verifying:
+    """The timer that has the archive of a node's log checked."""
+    url = plan.archive.url.url
+    return Verifying(
+        plan.data_dir,
+        flags=[
+            *("--config", os.devnull, "--data-dir", str(plan.data_dir), "--litestream", str(plan.program)),
+            *("--archive", url, "--archive-credentials-file", config.archive_credentials_file),
+        ],
+        environ=environ_for(plan.environ),
+        every_s=config.backup_verify_every_s,
+        clock=clock,
+        metrics=metrics,
+    )
+
+
+def past_of(config: Config, plan: Plan, *, clock: Clock, log: Callable[[], LocalLog | None]) -> PastStates:
+    """The past states that a node can restore from the archive.
+
+    Args:
+        config: the node's configuration.
+        plan: of its log.
+        clock: its clock.
+        log: the one being written at this moment; None if another node writes it.
+    """
+
+    async def refresh() -> None:
+        written = log()
+        if written is not None:
+            await written.sync(archived=True, within_s=REFRESH_S)
+
+    return PastStates(
+        plan.archive,
+        plan.data_dir / PAST_FOLDER,
+        refresh=refresh,
+        clock=clock,
+        kept_max=config.past_kept_max,
+        bytes_max=config.past_bytes_max,
+    )
+
+
 class Keeping:
     """The log and the archive of a node without peers, from :meth:`start` to :meth:`stop`.
 
@@ -81,7 +122,6 @@ class Keeping:
         metrics: LitestreamMetrics,
     ) -> None:
         plan = plan_of(config, data_dir=data_dir, database=database, environ=environ)
-        self.archive, program, url = plan.archive, plan.program, plan.archive.url
         self.log = LocalLog(plan, clock=clock, metrics=metrics)
         self.gate: ArchiveGate | None = None
         self._waits = config.durability == "archive"
@@ -92,25 +132,8 @@ class Keeping:
                 within_s=config.durable_within_s,
                 on_unknown=metrics.unknown.inc,
             )
-        self._verifying = Verifying(
-            data_dir,
-            flags=[
-                *("--config", os.devnull, "--data-dir", str(data_dir), "--litestream", str(program)),
-                *("--archive", url.url, "--archive-credentials-file", config.archive_credentials_file),
-            ],
-            environ=environ_for(environ),
-            every_s=config.backup_verify_every_s,
-            clock=clock,
-            metrics=metrics,
-        )
-        self.past = PastStates(
-            self.archive,
-            data_dir / PAST_FOLDER,
-            refresh=lambda: self.log.sync(archived=True, within_s=REFRESH_S),
-            clock=clock,
-            kept_max=config.past_kept_max,
-            bytes_max=config.past_bytes_max,
-        )
+        self._verifying = verifying_of(config, plan, clock=clock, metrics=metrics)
+        self.past = past_of(config, plan, clock=clock, log=lambda: self.log)
         self._running: list[asyncio.Task[None]] = []
 
     def start(self, *, on_late: Callable[[], None], on_failed: Callable[[], None]) -> None:

@@ -13,10 +13,11 @@ from tqnode.api.context import Vital
 from tqnode.api.service import Service
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
-from tqnode.errors import Conflict, DiskFull, Elsewhere, HandoverFailed, NoLeader, NotFound, TqnodeError
-from tqnode.founding import Founding
+from tqnode.errors import DiskFull, Elsewhere, HandoverFailed, NoLeader, NotFound, TqnodeError
+from tqnode.founding import Founding, FoundingError
 from tqnode.handover import Handover
-from tqnode.metrics import LitestreamMetrics, Metrics
+from tqnode.keeping import past_of
+from tqnode.metrics import ClusterMetrics, LitestreamMetrics, Metrics
 from tqnode.replication.local_log import Plan
 from tqnode.replication.ltx import LtxError
 from tqnode.replication.messages import AnyMessage
@@ -32,6 +33,8 @@ from tqnode.standing import STATUS, Standing
 from tqnode.tenure import Tenure
 
 RETRY_AFTER_S: Final = 0.5
+LEAVE_S: Final = 1.0
+"""Time a stopping leader waits to see its successor serve, and sends clients there."""
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +87,7 @@ class Member:
         self._rng = rng
         self._metrics = metrics
         self._log_metrics = log_metrics
+        self._cluster_metrics = ClusterMetrics(metrics.registry)
         self._on_fatal = on_fatal
         self._on_broken = on_broken
         self._node_db = NodeDb(data_dir, clock=clock, rng=rng, on_fatal=on_fatal)
@@ -120,6 +124,9 @@ class Member:
         self._wanted: int | None = None
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self.past = past_of(
+            config, plan, clock=clock, log=lambda: None if self._tenure is None else self._tenure.log
+        )
         service.close(self._refusal)
 
     async def start(self) -> None:
@@ -127,21 +134,37 @@ class Member:
 
         Raises:
             PeerListenError: the peers' address can't be listened on.
+            FoundingError: the folder holds a queue that would be lost.
         """
         kept = await self._node_db.kept()
+        if kept.cluster_id is None and self._database.exists():
+            raise FoundingError(
+                f"{self._database} is the queue of a node without peers, and a cluster begins empty: run it "
+                "without peers and `tq export` its tasks, move the folder away, and `tq import` them into "
+                "the cluster"
+            )
         self.peers.introduce(self._card(kept.node_id, kept.cluster_id or ""))
         await self.peers.start()
         self._spawn(self._run(), "member")
 
+    async def leave(self) -> None:
+        """Hands the lead over, if this node has it and that can be done at once."""
+        replica, tenure = self.replica, self._tenure
+        if replica is None or tenure is None or not replica.leads:
+            return
+        try:
+            await self._handover.run(replica, tenure, None, successor_s=LEAVE_S)
+        except TqnodeError as error:
+            logger.info("stopping without a successor: %s", error.detail)
+
     async def stop(self) -> None:
-        """Hands the lead over, if it can be done at once, and leaves the cluster's work to the others."""
-        if self._tenure is not None and self.replica is not None and self.replica.leads:
-            await self._hand_over_quietly()
+        """Leaves the cluster's work to the others, and closes what is open."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._tenure is not None:
             await self._tenure.close()
+        await self.past.close()
         await self.peers.close()
         if self.replica is not None:
             await self.replica.stored()
@@ -193,6 +216,7 @@ class Member:
         self.peers.introduce(self._card(kept.node_id, kept.cluster_id or ""))
         replica = self.replica = self._make_replica(kept)
         async with asyncio.TaskGroup() as group:
+            group.create_task(self.standing.count(replica, self._cluster_metrics), name="standing")
             group.create_task(replica.run(), name="replica")
             group.create_task(self._take_roles(replica), name="roles")
 
@@ -320,6 +344,7 @@ class Member:
                 rng=self._rng,
                 metrics=self._metrics,
                 log_metrics=self._log_metrics,
+                cluster_metrics=self._cluster_metrics,
                 may_answer=self._may_answer,
                 produced=replica.produced,
                 on_broken=lambda: replica.cannot_lead(term),
@@ -335,14 +360,6 @@ class Member:
             raise RuntimeError("the node takes a role before it belongs to a cluster")
         return self._standby
 
-    async def _hand_over_quietly(self) -> None:
-        try:
-            await self.hand_over(None)
-        except Conflict as error:
-            logger.info("stopping without a successor: %s", error.detail)
-        except TqnodeError as error:
-            logger.info("stopping: %s", error.detail)
-
     def _spawn(self, work: Any, name: str) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work, name=name)
         self._tasks.append(task)
@@ -350,6 +367,10 @@ class Member:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.remove(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, FoundingError):
+            logger.critical("%s", error)
+        else:
             logger.critical("%s failed: the node ends", task.get_name(), exc_info=error)
-            self._on_broken()
+        self._on_broken()

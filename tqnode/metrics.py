@@ -44,6 +44,50 @@ class Metrics:
         )
 
 
+class ClusterMetrics:
+    """The collectors of a cluster's node.
+
+    Args:
+        registry: where they are registered.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.quorum_ack_seconds = Histogram(
+            "tq_quorum_ack_duration_seconds",
+            "Time from a commit on this node's disk until a majority had it.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.leader_changes = Counter(
+            "tq_leader_changes_total",
+            "Times that another node, or this one, began to lead.",
+            registry=registry,
+        )
+        self.has_leader = Gauge("tq_has_leader", "Whether this node knows one that leads.", registry=registry)
+        self.leads = Gauge("tq_leads", "Whether this node leads.", registry=registry)
+        self.row_term = Gauge(
+            "tq_cluster_term", "The highest term this node has taken part in.", registry=registry
+        )
+        self.lag = Gauge(
+            "tq_replication_lag_seq",
+            "Entries that the leader has and a peer has not stored; only on the leader.",
+            ["peer"],
+            registry=registry,
+        )
+        self.connected = Gauge(
+            "tq_peer_connected",
+            "Whether this node's connection to a peer stands.",
+            ["peer"],
+            registry=registry,
+        )
+        self.refusals = Gauge(
+            "tq_peer_refusals",
+            "Connections of peers that were refused, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+
+
 class LitestreamMetrics:
     """The collectors of the log and the archive; they are there only where Litestream runs.
 

@@ -21,6 +21,7 @@ from tqnode.clock import Clock, Rng, SystemClock, SystemRng
 from tqnode.config import Config
 from tqnode.data_folder import DataFolder, FolderError
 from tqnode.errors import DiskFull, OutcomeUnknown, TqnodeError
+from tqnode.founding import FoundingError
 from tqnode.http_server import HttpServer, ListenError, bind, url_of
 from tqnode.keeping import Keeping, plan_of
 from tqnode.member import Member
@@ -167,8 +168,11 @@ class Node:
         except (DiskFull, DiskFailed, SchemaTooNew, apsw.Error) as error:
             raise StoreError(explain(folder.path / "node.db", error)) from error
         parts.push_async_callback(member.stop)
-        await member.start()
-        return Served(vitals=member.vitals, past=None, cluster=member)
+        try:
+            await member.start()
+        except FoundingError as error:
+            raise StoreError(str(error)) from error
+        return Served(vitals=member.vitals, past=member.past, cluster=member)
 
     def _start_alone(self, parts: contextlib.AsyncExitStack, folder: DataFolder, metrics: Metrics) -> Served:
         """A node without peers: it serves the queue from its start to its end."""
@@ -238,6 +242,8 @@ class Node:
     async def stop(self) -> None:
         """Stops accepting, answers what is in flight, then stops the parts in the reverse order."""
         self._notify.stopping()
+        if self._member is not None:
+            await self._member.leave()
         self._draining.set()
         if (queue := self._service.here) is not None:
             queue.waiting.drain()

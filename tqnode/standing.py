@@ -9,6 +9,7 @@ import msgspec
 from tq import wire
 from tqnode.clock import Clock
 from tqnode.config import Config
+from tqnode.metrics import ClusterMetrics
 from tqnode.replication.entry import NOTHING, Position
 from tqnode.replication.peers import CallFailed, Contact, Peers
 from tqnode.replication.replica import Replica
@@ -16,6 +17,7 @@ from tqnode.replication.standby import AHEAD
 
 STATUS: Final = "status"
 CALL_S: Final = 1.0
+COUNT_EVERY_S: Final = 0.5
 
 
 class Standing:
@@ -33,6 +35,27 @@ class Standing:
         self._url = url
         self._peers = peers
         self._clock = clock
+
+    async def count(self, replica: Replica, metrics: ClusterMetrics) -> None:
+        """Keeps the figures of the cluster up to date, until cancelled."""
+        led = (0, "")
+        while True:
+            state = replica.state
+            leader = self._config.name if replica.leads else state.leader
+            metrics.has_leader.set(leader is not None)
+            metrics.leads.set(replica.leads)
+            metrics.row_term.set(state.term)
+            if leader is not None and (state.term, leader) != led:
+                led = (state.term, leader)
+                metrics.leader_changes.inc()
+            metrics.lag.clear()
+            for name, progress in state.peers.items():
+                metrics.lag.labels(name).set(state.heads.last - progress.stored)
+            for name, contact in self._peers.contacts().items():
+                metrics.connected.labels(name).set(contact.connected)
+            for reason, count in self._peers.refusals().items():
+                metrics.refusals.labels(reason).set(count)
+            await self._clock.sleep(COUNT_EVERY_S)
 
     def own(self, replica: Replica | None) -> dict[str, Any]:
         """What this node says of itself to a peer."""

@@ -11,7 +11,7 @@ from functools import partial
 
 from tqnode.clock import Clock
 from tqnode.config import Config
-from tqnode.errors import Busy
+from tqnode.errors import Busy, OutcomeUnknown
 from tqnode.queue import Queue
 from tqnode.store import Effects, Store, Tx
 from tqnode.sweeps import (
@@ -116,6 +116,10 @@ class Sweeper:
             except Busy as error:
                 logger.warning("the sweep waits: %s", error.detail)
                 await self._clock.sleep(error.retry_after_s)
+            except OutcomeUnknown as error:
+                # It was made, or the process is about to end; either way the next round looks at what is.
+                logger.warning("the sweep goes on: %s", error.detail)
+                await self._clock.sleep(TICK_S)
             await self._sleep()
 
     async def sweep(self) -> None:

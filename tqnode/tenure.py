@@ -8,7 +8,8 @@ from pathlib import Path
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
 from tqnode.errors import NoLeader, OutcomeUnknown, TqnodeError
-from tqnode.metrics import LitestreamMetrics, Metrics
+from tqnode.keeping import verifying_of
+from tqnode.metrics import ClusterMetrics, LitestreamMetrics, Metrics
 from tqnode.queue import Queue
 from tqnode.replication.local_log import Plan
 from tqnode.replication.node_db import NodeDb
@@ -35,6 +36,7 @@ class Tenure:
         rng: the node's chance.
         metrics: the node's collectors.
         log_metrics: those of the log.
+        cluster_metrics: those of the cluster.
         may_answer: returns if the node leads at this moment, else raises what to tell clients.
         produced: gets the log's entries.
         on_broken: called when the term can't go on.
@@ -53,6 +55,7 @@ class Tenure:
         rng: Rng,
         metrics: Metrics,
         log_metrics: LitestreamMetrics,
+        cluster_metrics: ClusterMetrics,
         may_answer: Callable[[], None],
         produced: Callable[[Entries], None],
         on_broken: Callable[[], None],
@@ -62,12 +65,13 @@ class Tenure:
         self._config = config
         self._clock = clock
         self._on_broken = on_broken
-        self.gate = QuorumGate(may_answer)
-        self._log = TermLog(plan, number=term, clock=clock, metrics=log_metrics)
+        self.gate = QuorumGate(may_answer, clock=clock, on_answer=cluster_metrics.quorum_ack_seconds.observe)
+        self.log = TermLog(plan, number=term, clock=clock, metrics=log_metrics)
+        self._verifying = verifying_of(config, plan, clock=clock, metrics=log_metrics)
         self._shipper = Shipper(
             term,
             meta=meta_of(plan.data_dir, term),
-            sync=lambda within_s: self._log.sync(archived=False, within_s=within_s),
+            sync=lambda within_s: self.log.sync(archived=False, within_s=within_s),
             node_db=node_db,
             gate=self.gate,
             produced=produced,
@@ -95,17 +99,18 @@ class Tenure:
         Raises:
             apsw.Error: the list of terms can't be opened.
         """
-        self._log.open()
-        self._spawn(self._log.run(), "log")
+        self.log.open()
+        self._spawn(self.log.run(), "log")
         self._spawn(self._ship(), "shipper")
 
     def states(self) -> dict[str, str]:
         """How Litestream and the archive are."""
-        return self._log.states()
+        return self.log.states()
 
     def serve(self) -> None:
         """Begins with what is done beside answering clients."""
         self._spawn(self._sweeper.run(), "sweeper")
+        self._spawn(self._verifying.run(), "backup-verify")
 
     async def pulse(self) -> None:
         """Returns once the writer has begun something new, or waits for others to have what it wrote."""
@@ -155,11 +160,11 @@ class Tenure:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._log.close()
+        self.log.close()
         await self._store.close()
 
     async def _ship(self) -> None:
-        await self._log.wait_until_up()
+        await self.log.wait_until_up()
         await self._shipper.run()
 
     def _spawn(self, work: Coroutine[object, object, None], name: str) -> None:

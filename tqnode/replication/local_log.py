@@ -188,7 +188,8 @@ class LocalLog:
         tried = 0
         while True:
             try:
-                terms.merge(await self._plan.archive.terms())
+                known = await self._plan.archive.terms()
+                terms.merge(known)
                 break
             except (ArchiveError, OSError) as error:
                 # Without knowing them, this node could write over what the archive has.
@@ -198,6 +199,9 @@ class LocalLog:
             await self._clock.sleep(pause_s)
             tried += 1
         plan = self._plan
+        if known and known[-1].node != plan.name:
+            # As after a move to another host; if both run, a restore gives the last term alone.
+            logger.warning("the archive was last written by another node, %s", known[-1].node)
         term = terms.open_next(now_ms=self._clock.now_ms(), node=plan.name)
         url = plan.archive.url
         folders = [folder for one in (url.of_term(term.number), url.of_terms()) if (folder := one.folder)]

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 
+from tqnode.clock import Clock
 from tqnode.errors import TqnodeError
 from tqnode.store.gate import Answer
 
@@ -12,11 +13,17 @@ class QuorumGate:
 
     Args:
         may_answer: returns if the node leads at this moment; raises what to tell instead otherwise.
+        clock: the node's clock.
+        on_answer: told, for each group that is answered, for how many seconds it was held.
     """
 
-    def __init__(self, may_answer: Callable[[], None]) -> None:
+    def __init__(
+        self, may_answer: Callable[[], None], *, clock: Clock, on_answer: Callable[[float], None]
+    ) -> None:
         self._may_answer = may_answer
-        self._held: deque[Answer] = deque()
+        self._clock = clock
+        self._on_answer = on_answer
+        self._held: deque[tuple[float, Answer]] = deque()
         self._covered: deque[tuple[int, int]] = deque()
         self._uncovered = 0
         self._committed = 0
@@ -34,7 +41,7 @@ class QuorumGate:
         if self._refusal is not None:
             answer(self._refusal())
             return
-        self._held.append(answer)
+        self._held.append((self._clock.monotonic(), answer))
         self._uncovered += 1
         self.on_arrival()
 
@@ -62,8 +69,11 @@ class QuorumGate:
                 except TqnodeError:
                     return
             _, groups = self._covered.popleft()
+            now = self._clock.monotonic()
             for _ in range(groups):
-                self._held.popleft()(None)
+                since, answer = self._held.popleft()
+                self._on_answer(now - since)
+                answer(None)
 
     def refuse(self, refusal: Callable[[], TqnodeError]) -> None:
         """Answers all that is held, and all that comes, with what ``refusal`` makes."""
@@ -71,4 +81,5 @@ class QuorumGate:
         self._covered.clear()
         self._uncovered = 0
         while self._held:
-            self._held.popleft()(refusal())
+            _, answer = self._held.popleft()
+            answer(refusal())
