@@ -102,7 +102,7 @@ def on_would_you(turn: Turn, sender: str, question: WouldYou) -> None:
         yes = not rules.may_stand(turn.settings, state) or mine < (question.last, sender)
         if yes:
             turn.put(campaign=None)
-    turn.send(sender, Would(state.term, question.round, yes, state.fresh))
+    turn.send(sender, Would(state.term, question.round, yes, not rules.has_vote(state)))
     if not yes and rules.lease_over(state, sender, question.over, turn.now):
         _lend(turn, sender, question.last)
 

@@ -107,7 +107,7 @@ def answer(turn: Turn, to: str, *, gap: bool = False) -> None:
         taken=state.heads.last if state.heads.term == state.term else 0,
         applied=state.applied,
         sent=state.sent,
-        counts=not state.fresh,
+        counts=rules.has_vote(state),
         eligible=rules.may_stand(turn.settings, state) and turn.now >= state.rest_until,
         gap=gap or (hole > 0 and hole not in state.mending),
         witness=turn.settings.witness,

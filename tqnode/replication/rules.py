@@ -64,13 +64,13 @@ def may_vote(state: State, asker: str, question: WouldYou | Ask, now: float) -> 
 
 
 def has_vote(state: State) -> bool:
-    """A disk that came empty has forgotten the votes it gave."""
+    """It votes and counts; a disk that came empty has forgotten what it voted and acknowledged."""
     return not state.fresh
 
 
 def may_stand(settings: Settings, state: State) -> bool:
     """It could lead, if it were elected: it has all it once had."""
-    return not state.fresh and not settings.witness and missing(state) == 0
+    return has_vote(state) and not settings.witness and missing(state) == 0
 
 
 def vote_counts(settings: Settings, state: State, sender: str, vote: Vote, now: float) -> bool:
