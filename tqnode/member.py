@@ -18,6 +18,7 @@ from tqnode.founding import Founding, FoundingError
 from tqnode.handover import Handover
 from tqnode.keeping import past_of
 from tqnode.metrics import ClusterMetrics, LitestreamMetrics, Metrics
+from tqnode.replication.disk_errors import DiskFailed, told_apart
 from tqnode.replication.local_log import Plan
 from tqnode.replication.ltx import LtxError
 from tqnode.replication.messages import AnyMessage
@@ -215,10 +216,13 @@ class Member:
         kept = await self._founding.run()
         self.peers.introduce(self._card(kept.node_id, kept.cluster_id or ""))
         replica = self.replica = self._make_replica(kept)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.standing.count(replica, self._cluster_metrics), name="standing")
-            group.create_task(replica.run(), name="replica")
-            group.create_task(self._take_roles(replica), name="roles")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.standing.count(replica, self._cluster_metrics), name="standing")
+                group.create_task(replica.run(), name="replica")
+                group.create_task(self._take_roles(replica), name="roles")
+        except* DiskFailed as failures:
+            self._on_fatal(failures)
 
     def _make_replica(self, kept: Kept) -> Replica:
         config = self._config
@@ -334,26 +338,30 @@ class Member:
             await standby.take_all(replica.state.stored, term)
             if self._wanted != term:
                 return
-            self._tenure = Tenure(
-                term,
-                config=self._config,
-                database=self._database,
-                plan=self._plan,
-                node_db=self._node_db,
-                clock=self._clock,
-                rng=self._rng,
-                metrics=self._metrics,
-                log_metrics=self._log_metrics,
-                cluster_metrics=self._cluster_metrics,
-                may_answer=self._may_answer,
-                produced=replica.produced,
-                on_broken=lambda: replica.cannot_lead(term),
-                on_fatal=self._on_fatal,
-            )
-            self._tenure.open()
-        except (DiskFull, LtxError, NoEntry, apsw.FullError, apsw.BusyError, OSError) as error:
+            with told_apart():
+                self._open(replica, term)
+        except (DiskFull, LtxError, NoEntry, apsw.BusyError) as error:
             logger.error("this node can't lead: %s", error)
             replica.cannot_lead(term)
+
+    def _open(self, replica: Replica, term: int) -> None:
+        self._tenure = Tenure(
+            term,
+            config=self._config,
+            database=self._database,
+            plan=self._plan,
+            node_db=self._node_db,
+            clock=self._clock,
+            rng=self._rng,
+            metrics=self._metrics,
+            log_metrics=self._log_metrics,
+            cluster_metrics=self._cluster_metrics,
+            may_answer=self._may_answer,
+            produced=replica.produced,
+            on_broken=lambda: replica.cannot_lead(term),
+            on_fatal=self._on_fatal,
+        )
+        self._tenure.open()
 
     def _standby_of(self) -> Standby:
         if self._standby is None:

@@ -34,6 +34,8 @@ SLICE_S = 0.015
 SLICE_MIN, SLICE_MAX = 64, 2_000
 TICK_S = 1.0
 """Longest sleep: what no event announces is looked after this often."""
+CLOCK_DOUBT_MS = 24 * 3600 * 1000
+"""By how much a clock is taken to be wrong at most, while it was not watched for long enough."""
 STALL_S = 2.0
 """A tick this late means the node stood still, and that heartbeats could not reach it."""
 
@@ -77,7 +79,7 @@ class Sweeper:
         self._wake = asyncio.Event()
         self._next_ms = 0
         # Durations are of the monotonic clock: the wall clock may be set while they last.
-        self._resumed_at = self._seen_at = clock.monotonic()
+        self._resumed_at = self._seen_at = self._steady_since = clock.monotonic()
         self._slices = [Sliced(work) for work in self._kinds_of_work(config)]
         store.listen(self._notice)
         store.on_step(self._keep_meaning)
@@ -100,7 +102,7 @@ class Sweeper:
                 if self._reachable_ms() >= silent_ms
                 else 0
             ),
-            partial(delete_old_idempotency, age_ms=idempotency_ms),
+            lambda tx, limit: delete_old_idempotency(tx, limit, age_ms=self._forget_keys_ms(idempotency_ms)),
         ]
         for state, age_s in kept_s.items():
             if age_s >= 0:
@@ -170,8 +172,15 @@ class Sweeper:
             return 0
         return round(1000 * (now - self._resumed_at))
 
+    def _forget_keys_ms(self, kept_ms: int) -> int:
+        """Age by the wall clock from which a key is surely as old as it has to be."""
+        # A clock that was wrong when the key came, or is wrong now, makes it look older than it is.
+        steady_ms = 1000 * (self._clock.monotonic() - self._steady_since)
+        return kept_ms if steady_ms >= kept_ms else kept_ms + CLOCK_DOUBT_MS
+
     def _keep_meaning(self, tx: Tx, stepped_ms: int) -> None:
         """Moves what is measured from a moment along with the wall clock."""
+        self._steady_since = self._clock.monotonic()
         logger.warning("the wall clock stepped by %d ms: leases move with it", stepped_ms)
         self._queue.keeper.shift(tx, by_ms=stepped_ms)
         shift_heartbeats(tx, by_ms=stepped_ms)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Final
 
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
@@ -19,6 +20,9 @@ from tqnode.replication.term_folders import meta_of
 from tqnode.replication.term_log import TermLog
 from tqnode.store import Store
 from tqnode.sweeper import Sweeper
+
+PATIENCE_LEASES: Final = 2
+"""Leases for which the log writer may fail before another node is to lead."""
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +79,7 @@ class Tenure:
             node_db=node_db,
             gate=self.gate,
             produced=produced,
+            patience_s=PATIENCE_LEASES * config.lease_ttl_s,
             clock=clock,
         )
         # Changes of the schema are made here, before the log begins with a snapshot.

@@ -41,6 +41,7 @@ class Shipper:
         node_db: takes over large files.
         gate: learns which entries have which groups.
         produced: gets the new entries, in order.
+        patience_s: seconds for which Litestream may fail, a start anew of it included.
         clock: the node's clock.
     """
 
@@ -53,8 +54,10 @@ class Shipper:
         node_db: NodeDb,
         gate: QuorumGate,
         produced: Callable[[Entries], None],
+        patience_s: float,
         clock: Clock,
     ) -> None:
+        self._patience_s = patience_s
         self._term = term
         self._meta = meta
         self._sync = sync
@@ -74,13 +77,19 @@ class Shipper:
         Raises:
             LogBroken: the term must end.
         """
+        failing_since: float | None = None
         while True:
             try:
                 await self._pass()
             except SyncError as error:
+                now = self._clock.monotonic()
+                failing_since = now if failing_since is None else failing_since
+                if now - failing_since > self._patience_s:
+                    raise LogBroken(f"litestream does not write the log: {error}") from error
                 logger.warning("the log waits for litestream: %s", error)
                 await self._clock.sleep(AGAIN_S)
                 continue
+            failing_since = None
             if self._gate.uncovered:
                 continue
             self._idle.set()

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from tqnode.clock import Clock
+from tqnode.errors import DiskFull
+from tqnode.replication.disk_errors import told_apart
 from tqnode.replication.entry import NOTHING, Head, Position
 from tqnode.replication.ltx import LtxError, LtxFile
 from tqnode.replication.node_db import NodeDb, NoEntry
@@ -64,7 +66,11 @@ class Standby:
             self._woken.set()
 
     async def run(self) -> None:
-        """Applies what is committed, until cancelled."""
+        """Applies what is committed, until cancelled.
+
+        Raises:
+            DiskFailed: the process must end.
+        """
         while True:
             await self._woken.wait()
             await self._may_work.wait()
@@ -90,6 +96,8 @@ class Standby:
         Raises:
             LtxError: an entry is damaged.
             NoEntry: the log is not whole.
+            DiskFull: there is no space for it.
+            DiskFailed: the process must end.
         """
         if last > self.applied:
             await self._apply_to(last)
@@ -103,9 +111,10 @@ class Standby:
         except NoEntry:
             # A newer term's entries have taken the log's place; they are committed later.
             logger.info("the log has gone on while it was applied")
-        except LtxError as error:
+        except (LtxError, DiskFull) as error:
             logger.error("the log can't be applied: %s", error)
             await self._clock.sleep(AGAIN_S)
+            self._woken.set()
 
     async def _apply_to(self, target: Position) -> None:
         while target > self.applied:
@@ -135,7 +144,7 @@ class Standby:
 
 
 def _write(database: Path, contents: list[tuple[Head, bytes | Path]]) -> None:
-    with contextlib.ExitStack() as files:
+    with told_apart(), contextlib.ExitStack() as files:
         apply(
             database,
             [
