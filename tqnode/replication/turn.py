@@ -85,11 +85,15 @@ def give_up(turn: Turn, why: str) -> None:
 
 
 def learn_disk(turn: Turn, name: str, node_id: str, *, fresh: bool) -> None:
-    """Remembers who has an empty disk."""
+    """Remembers who has an empty disk, until that name speaks with one that counts.
+
+    A late word of the disk before may make it forget too early. Then the new one is not admitted yet, no more:
+    it gives no vote by itself.
+    """
     strangers = turn.state.strangers
     if fresh and strangers.get(name) != node_id:
         turn.put(strangers={**strangers, name: node_id})
-    elif not fresh and strangers.get(name) == node_id:
+    elif not fresh and name in strangers:
         turn.put(strangers={other: of for other, of in strangers.items() if other != name})
 
 

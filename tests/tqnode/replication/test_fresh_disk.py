@@ -155,6 +155,15 @@ def test_admitted_disk_goes_on_counting_though_an_older_answer_comes_late() -> N
     assert node.state.peers["c"].counts
 
 
+def test_name_that_speaks_with_a_disk_that_counts_has_no_empty_one() -> None:
+    node = CoreNode()
+    node.tick()
+    node.hear("c", Would(0, 1, False, True), disk="new-c")
+    node.hear("c", Would(0, 1, True, False), disk="newer-c")
+    assert node.state.strangers == {}
+    assert node.receivers(Ask) == {"b", "c"}
+
+
 def test_disk_that_nobody_admitted_does_not_count_whatever_it_says() -> None:
     node = candidate_that_knows("new-c")
     for peer in "bd":
