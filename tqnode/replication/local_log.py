@@ -24,8 +24,9 @@ TERMS_DATABASE: Final = "terms.db"
 CONFIG_FILE: Final = "litestream.yml"
 SOCKET: Final = "litestream.sock"
 LOOK_EVERY_S: Final = 5.0
-"""Time between two looks whether the archive has everything."""
-LOOK_S: Final = 60.0
+"""Time between two looks whether the archive has everything, unless somebody else had it done."""
+LOOK_AGAIN_S: Final = 1.0
+LOOK_S: Final = 20.0
 START_EVERY_S: Final = 0.1
 BEHIND_S: Final = 30.0
 """An archive that did not have everything for so long is said to be behind."""
@@ -256,10 +257,11 @@ class LocalLog:
             if self._litestream is None or not self._litestream.up.is_set():
                 await self._clock.sleep(START_EVERY_S)
                 continue
-            try:
-                await self.sync(archived=True, within_s=LOOK_S)
-            except SyncError as error:
-                self._failure = str(error)
+            if self._age_s() > LOOK_EVERY_S or self._listed is not self.term or self._whole_at is None:
+                try:
+                    await self.sync(archived=True, within_s=LOOK_S)
+                except SyncError as error:
+                    self._failure = str(error)
             if self._failure != said:
                 said = self._failure
                 if said:
@@ -278,7 +280,7 @@ class LocalLog:
                     logger.warning("the disk is nearly full: the archive gives up what it has of the past")
                     self._given_up = self.term
                     self._cut.set()
-            await self._clock.sleep(LOOK_EVERY_S)
+            await self._clock.sleep(LOOK_AGAIN_S)
 
     async def _prune(self, *, keep_s: float) -> None:
         """Removes terms of an archive on this machine that reach back no further than ``keep_s`` seconds."""

@@ -130,19 +130,18 @@ class SyncClient:
     @asynccontextmanager
     async def _called(self, within_s: float) -> AsyncIterator[None]:
         """One call: in turn, in time, and with a connection that is only kept if all went well."""
-        async with self._turn:
-            try:
-                async with asyncio.timeout(within_s):
+        try:
+            # The wait for the turn counts: the call before may be one that never ends.
+            async with asyncio.timeout(within_s), self._turn:
+                try:
                     yield
-            except TimeoutError:
-                self.close()
-                raise SyncError(f"litestream did not answer within {within_s:g} s") from None
-            except (OSError, EOFError, httptools.HttpParserError) as error:
-                self.close()
-                raise SyncError(f"litestream does not answer: {error or type(error).__name__}") from error
-            except BaseException:
-                self.close()
-                raise
+                except BaseException:
+                    self.close()
+                    raise
+        except TimeoutError:
+            raise SyncError(f"litestream did not answer within {within_s:g} s") from None
+        except (OSError, EOFError, httptools.HttpParserError) as error:
+            raise SyncError(f"litestream does not answer: {error or type(error).__name__}") from error
 
     async def _exchange(self, method: bytes, path: bytes, body: bytes) -> tuple[int, bytes]:
         if self._connection is None:

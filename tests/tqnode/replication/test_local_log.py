@@ -11,6 +11,7 @@ import pytest
 
 from tests.tqnode.replication.log_bench import LogBench, running_log
 from tests.waiting import eventually_async
+from tqnode.replication.archive_url import ArchiveError
 from tqnode.replication.litestream import Litestream, environ_for
 from tqnode.replication.restore import restore
 from tqnode.replication.sync_client import SyncError
@@ -30,7 +31,7 @@ async def test_what_is_committed_reaches_the_archive_by_itself(tmp_path: Path) -
             target.unlink(missing_ok=True)
             return (await restore(bench.archive, target, at_ms=None)).counts == {"ready": len(ids)}
 
-        await eventually_async(arrived, within_s=60, every_s=0.2)
+        await eventually_async(arrived, within_s=60, every_s=0.2, ignoring=(ArchiveError,))
 
 
 async def test_a_killed_litestream_is_started_again_and_loses_nothing(tmp_path: Path) -> None:
@@ -69,15 +70,19 @@ async def listed(bench: LogBench, number: int) -> bool:
     return [term.number for term in await bench.archive.terms()] == list(range(1, number + 1))
 
 
-async def test_a_node_that_knows_nothing_writes_over_no_term_of_the_archive(tmp_path: Path) -> None:
+async def test_a_node_that_knows_nothing_writes_over_no_term_of_the_archive(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with running_log(tmp_path / "node") as bench:
         await bench.core.enqueue()
         await bench.archived()
         assert await listed(bench, 1)
     (tmp_path / "other").mkdir()
     (tmp_path / "node" / "archive").rename(tmp_path / "other" / "archive")
-    async with running_log(tmp_path / "other") as bench:
+    assert "another node" not in caplog.text
+    async with running_log(tmp_path / "other", name="other") as bench:
         assert bench.term == 2
+        assert "last written by another node, bench" in caplog.text
         await bench.archived()
         assert await listed(bench, 2)
         assert (await bench.archive.files(1))[0].min_txid == 1

@@ -16,6 +16,7 @@ from tqnode.replication.sync_client import EntriesGone, SyncClient, SyncError, e
 from tqnode.replication.term_folders import meta_of
 
 DATABASE = Path("/data/tq.db")
+SYNCED = b'{"txid":1,"replicated_txid":0}'
 Answers = Callable[[bytes], bytes | None]
 
 
@@ -142,6 +143,20 @@ async def test_silence_and_a_missing_socket_are_errors_in_time(socket: Path) -> 
         with pytest.raises(SyncError, match=r"did not answer within 0\.1 s"):
             await client.sync(DATABASE, archived=False, within_s=0.1)
     client.close()
+
+
+async def test_a_call_waits_for_its_turn_no_longer_than_it_may_take(socket: Path) -> None:
+    async with scripted(socket, lambda head: b"" if b"slow" in head else answer(200, SYNCED)) as asked:
+        client = client_of(socket)
+        slow = asyncio.create_task(client.sync(Path("slow"), archived=True, within_s=30))
+        await eventually_async(lambda: asked != [])
+        with pytest.raises(SyncError, match=r"did not answer within 0\.1 s"):
+            await client.sync(DATABASE, archived=False, within_s=0.1)
+        assert not slow.done()
+        slow.cancel()
+        await asyncio.gather(slow, return_exceptions=True)
+        assert (await client.sync(DATABASE, archived=False, within_s=30)).txid == 1
+        client.close()
 
 
 async def test_a_socket_in_a_folder_of_a_very_long_name_is_reached(tmp_path: Path) -> None:
