@@ -14,7 +14,7 @@ from tests.cluster.records import Outcome
 from tests.e2e.raw_http import Answer, NoAnswer, NotSent, RawClient
 
 CONNECT_S = 1.0
-ANSWER_S = 6.0
+ANSWER_S = 2.5
 HOPS_MAX = 8
 NOT_HELD = ("lease_lost", "task_not_found")
 """The codes that refuse a token. The second means a loss, which is for the checker to say."""

@@ -130,6 +130,19 @@ class Cluster:
             said = json.dumps(self.status(), indent=1)
             raise AssertionError(f"{', '.join(unwell)} not whole within {within_s} s: {said}") from error
 
+    def wait_until_applied(self, *, within_s: float = WHOLE_S) -> None:
+        """Returns when every node's database is where the leader's log ends; nobody may write meanwhile."""
+
+        def applied() -> bool:
+            said = self.status()
+            if said is None or self.unwell(self.names):
+                return False
+            (leader,) = (node for node in said["nodes"] if node["name"] == said["leader"])
+            return all(node["applied"] == leader["last"] for node in said["nodes"])
+
+        if len(self.members) > 1:
+            eventually(applied, within_s=within_s, every_s=0.1)
+
     def pass_time(self, seconds: float) -> None:
         """Lets a fault last: how long is part of the fault, not a wait for something."""
         self._calm.wait(seconds)

@@ -137,18 +137,24 @@ def _another_leader(nodes: Cluster) -> None:
 
 
 def _files_agree(nodes: Cluster) -> list[str]:
-    """Stops all nodes, and looks into their files: each sound, and all the same."""
-    nodes.wait_until_whole(nodes.names)
-    for member in nodes.members.values():
+    """Stops all nodes, the leader last, and looks into their files: each sound, and all the same."""
+    nodes.wait_until_applied()
+    leader = nodes.wait_for_leader()
+    found = []
+    for name in [*nodes.others([leader.name]), leader.name]:
+        member = nodes.members[name]
         member.terminate()
-    codes = {name: member.wait() for name, member in nodes.members.items()}
-    found = [f"{name} stopped with exit code {code}" for name, code in codes.items() if code]
+        if code := member.wait():
+            found.append(f"{name} stopped with exit code {code}")
     contents = {}
     for name, member in nodes.members.items():
         inspect(member.data_dir / "tq.db")
         database = apsw.Connection(str(member.data_dir / "tq.db"), flags=apsw.SQLITE_OPEN_READONLY)
         contents[name] = set(database.execute("SELECT id, state, grants FROM task"))
         database.close()
-    newest = max(contents.values(), key=len)
-    found += [f"{name} lacks {len(newest - held)} rows" for name, held in contents.items() if newest - held]
-    return found
+    everything = set.union(*contents.values())
+    return found + [
+        f"{name} lacks {len(everything - held)} rows of the others"
+        for name, held in contents.items()
+        if everything - held
+    ]

@@ -40,7 +40,9 @@ class SlowLink:
             asyncio.create_task(self._carry(reader, onward[1])),
             asyncio.create_task(self._carry(onward[0], writer)),
         ]
-        await asyncio.wait(ways)
+        # Cancelled when the link goes: its connections go with it, and there is nobody to tell.
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait(ways)
         for end in (writer, onward[1]):
             end.transport.abort()
 
