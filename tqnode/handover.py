@@ -1,7 +1,7 @@
 """One hand-over of the lead, from the request until another node serves."""
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
 from tq import wire
 from tqnode.clock import Clock
@@ -47,17 +47,32 @@ class Handover:
         began = self._clock.monotonic()
         self._outcome = asyncio.get_running_loop().create_future()
         try:
-            await tenure.pause()
-            replica.hand_over(to)
-            failure = await self._outcome
-        except BaseException:
-            tenure.go_on()
-            raise
+            failure = await self._ask(replica, tenure, to, self._outcome)
         finally:
             self._outcome = None
+            # Of no effect if the term is over.
+            tenure.go_on()
         if failure is not None:
             raise HandoverFailed(f"this node goes on to lead: {failure}")
         return await self._await_successor(replica, began, successor_s)
+
+    async def _ask(
+        self, replica: Replica, tenure: Tenure, to: str | None, outcome: "asyncio.Future[str | None]"
+    ) -> str | None:
+        """Why it came to nothing; None if the term is over."""
+        within_s = replica.settings.lease_ttl_s
+        pausing = asyncio.create_task(tenure.pause(), name="pause")
+        try:
+            either: set[asyncio.Future[Any]] = {pausing, outcome}
+            await asyncio.wait(either, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+            if not pausing.done() and not outcome.done():
+                return "what was written could not be handed on in time"
+            if not outcome.done():
+                replica.hand_over(to)
+                await asyncio.wait([outcome], timeout=within_s)
+        finally:
+            pausing.cancel()
+        return outcome.result() if outcome.done() else "it took too long"
 
     def ended(self, _why: str) -> None:
         """The node leads no more."""

@@ -31,6 +31,7 @@ from tqnode.replication.state import Settings
 from tqnode.replication.wire import Card
 from tqnode.sql import QUEUE, migrations
 from tqnode.standing import STATUS, Standing
+from tqnode.store.migrations import SchemaTooNew
 from tqnode.tenure import Tenure
 
 RETRY_AFTER_S: Final = 0.5
@@ -170,6 +171,15 @@ class Member:
         if self.replica is not None:
             await self.replica.stored()
         await self._node_db.close()
+
+    async def prove(self) -> None:
+        """Returns once the loop has turned and the disk has taken a write: a node without that is dead.
+
+        Raises:
+            DiskFull: the disk has not.
+        """
+        if self.replica is not None:
+            await self.replica.prove_disk()
 
     # -- what the API asks -----------------------------------------------------------------
 
@@ -340,7 +350,7 @@ class Member:
                 return
             with told_apart():
                 self._open(replica, term)
-        except (DiskFull, LtxError, NoEntry, apsw.BusyError) as error:
+        except (DiskFull, LtxError, NoEntry, SchemaTooNew, apsw.BusyError) as error:
             logger.error("this node can't lead: %s", error)
             replica.cannot_lead(term)
 

@@ -264,11 +264,12 @@ class Node:
         """
         while True:
             await self._clock.sleep(every_s)
-            if self._store is None:
-                continue
             try:
-                # Goes the way of every write: through the loop, the writer's thread and a commit.
-                await self._store.write(lambda _tx: None)
+                if self._member is not None:
+                    await self._member.prove()
+                elif self._store is not None:
+                    # Goes the way of every write: through the loop, the writer's thread and a commit.
+                    await self._store.write(lambda _tx: None)
             except OutcomeUnknown:
                 # It was committed; that the archive is out of reach no restart would mend.
                 self._notify.ping()

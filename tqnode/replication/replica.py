@@ -1,9 +1,10 @@
 """Runs one node's core: brings it events, and carries out what it answers."""
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -174,10 +175,12 @@ class Replica:
         while True:
             while self._events:
                 event, entries = self._events.popleft()
+                contents = {head.position: content for head, content in entries}
                 try:
-                    await self._take(event, dict(entries_by_position(entries)))
+                    await self._take(event, contents)
                 except DiskFull:
                     self._full = True
+                await self._discard(contents.values())
                 if self._full:
                     await self._begin_anew()
             self._arrived.clear()
@@ -192,7 +195,10 @@ class Replica:
         self.state, effects = step(self.settings, self.state, event, self._clock.monotonic())
         for effect in effects:
             await self._carry_out(effect, contents)
-        for content in contents.values():
+
+    async def _discard(self, contents: Iterable[Content]) -> None:
+        """Removes the files of entries that were not to be stored."""
+        for content in contents:
             if isinstance(content, Staged):
                 await self._node_db.discard(content)
 
@@ -237,8 +243,9 @@ class Replica:
             self._leading.step_down(state.term, "its disk is full")
         await self.stored()
         await self._clock.sleep(FULL_S)
-        self._full = False
-        self._events.clear()
+        self._full = self._ticked = False
+        dropped, self._events = self._events, deque()
+        await self._discard(content for _, entries in dropped for _, content in entries)
         self.state = start(self.settings, _durable(await self._node_db.kept()), self._clock.monotonic())
 
     async def _tick(self) -> None:
@@ -257,14 +264,22 @@ class Replica:
             if state.role != "leader":
                 continue
             try:
-                await self._node_db.save_row(state.row, state.fresh)
-            except OutOfOrder:
-                continue  # a newer row is being saved
+                await self.prove_disk()
             except DiskFull:
                 self.cannot_lead(state.term)
                 continue
             await self._leading.pulse()
             self._alive = True
+
+    async def prove_disk(self) -> None:
+        """Returns once something was written to this node's disk and fsynced.
+
+        Raises:
+            DiskFull: it was not.
+        """
+        state = self.state
+        with contextlib.suppress(OutOfOrder):  # a newer row is being saved, which proves as much
+            await self._node_db.save_row(state.row, state.fresh)
 
     async def _verify(self) -> None:
         for position in await self._node_db.verify():
@@ -340,11 +355,6 @@ class Replica:
             self._peers.send(to, message, sources)
         except NoEntry:
             logger.info("entries for %s are gone: a newer term has begun", to)
-
-
-def entries_by_position(entries: Sequence[tuple[Head, Content]]) -> Sequence[tuple[Position, Content]]:
-    """The contents by where they stand."""
-    return [(head.position, content) for head, content in entries]
 
 
 def _durable(kept: Kept) -> Durable:
