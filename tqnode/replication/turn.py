@@ -87,8 +87,8 @@ def give_up(turn: Turn, why: str) -> None:
 def learn_disk(turn: Turn, name: str, node_id: str, *, fresh: bool) -> None:
     """Remembers who has an empty disk, until that name speaks with one that counts.
 
-    A late word of the disk before may make it forget too early. Then the new one is not admitted yet, no more:
-    it gives no vote by itself.
+    A late word of the disk before may make it forget too early. Then the new one is admitted later, no more:
+    by itself it gives no vote.
     """
     strangers = turn.state.strangers
     if fresh and strangers.get(name) != node_id:
