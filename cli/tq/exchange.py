@@ -23,6 +23,9 @@ REDIRECTS_MAX = 5
 CONNECT_S = 5.0
 # Where another can be asked, a machine that is gone is not waited for longer than one lost packet takes.
 CONNECT_OF_SEVERAL_S = 2.0
+# Longer than a node takes to answer that is not overloaded; by then another one leads.
+ANSWER_S = 5.0
+SLOWEST_BYTES_PER_S = 100_000
 # An election takes a second or two: one should not sleep past its end.
 ELECTION_PAUSE_S = 0.5
 # An open stream hears from the node every 15 s.
@@ -96,7 +99,7 @@ class Exchange:
         doubt, asked, retry, pauses = False, 0, 0, 0
         leaderless: Trouble | None = None
         while True:
-            heard = yield from self._send(call, deadline)
+            heard = yield from self._send(call, deadline, retry)
             if isinstance(heard.reply, Reply):
                 if 200 <= heard.reply.status < 300:
                     return self._read(call, heard.reply, heard.base)
@@ -219,11 +222,14 @@ class Exchange:
                     Lost(sent=False, reason="the nodes send each other's callers round"), base, led=True
                 )
 
-    def _send(self, call: Call[T], deadline: float) -> Program[Heard]:
+    def _send(self, call: Call[T], deadline: float, retry: int) -> Program[Heard]:
         until, now = deadline, self._clock.monotonic()
         if len(self.targets.urls) > 1 and call.repeat is not Repeat.ONCE:
-            # Half of what is left: a node that hangs must leave time to ask another.
-            until = deadline - max(0.0, deadline - now - call.wait_s) / 2
+            # A node that hangs must leave time to ask another, one that is slow must not be asked too often.
+            sending_s = len(call.body or b"") / SLOWEST_BYTES_PER_S
+            patience_s = call.wait_s + (ANSWER_S + sending_s) * 2**retry
+            half_s = max(0.0, deadline - now - call.wait_s) / 2
+            until = min(deadline - half_s, now + patience_s)
         headers = {} if call.idempotency_key is None else {"idempotency-key": call.idempotency_key}
         return self.attempt(
             Send,

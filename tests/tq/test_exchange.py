@@ -16,7 +16,7 @@ from tests.tq.driving import (
     task_row,
 )
 from tq import calls, errors, wire
-from tq.effects import Lost, Reply
+from tq.effects import Effect, Lost, Reply
 
 ID = "018f0000-0000-7000-8000-000000000001"
 UNHEARD = Lost(sent=False, reason="connection refused")
@@ -235,11 +235,36 @@ def test_a_node_without_a_leader_leads_to_the_next_one() -> None:
 
 
 def test_a_node_that_hangs_leaves_time_to_ask_another() -> None:
+    clock, script = ManualClock(), Script(CUT, CUT, CUT, reply(task_row(ID)))
+    began = clock.now
+    waited: list[float] = []
+
+    def hang(effect: Effect) -> Reply | Lost:
+        answer: Reply | Lost = script(effect)
+        if isinstance(answer, Lost):
+            waited.append(script.requests[-1].until - clock.now)
+            clock.now = script.requests[-1].until
+        return answer
+
+    Drive(exchange(clock, NODE, OTHER, timeout_s=60.0).run(enqueue()), hang, clock)
+    # Each is given twice as long as the one before, so that a slow node is not asked again and again.
+    assert waited == pytest.approx([5.0, 10.0, 20.0], abs=0.1)
+    assert clock.now - began < 60.0
+
+
+def test_one_node_alone_may_take_all_the_time_and_several_at_most_half_of_what_is_left() -> None:
     clock, script = ManualClock(), Script(reply(task_row(ID)))
-    run(enqueue(), script, clock, NODE, OTHER, timeout_s=30.0)
-    assert script.requests[0].until == clock.now + 15.0
     run(enqueue(), script, clock, NODE, timeout_s=30.0)
-    assert script.requests[1].until == clock.now + 30.0
+    assert script.requests[0].until == clock.now + 30.0
+    run(enqueue(), script, clock, NODE, OTHER, timeout_s=6.0)
+    assert script.requests[1].until == clock.now + 3.0
+
+
+def test_a_large_request_may_take_the_time_that_a_slow_line_needs() -> None:
+    clock, script = ManualClock(), Script(reply({"results": []}))
+    rows = calls.enqueue_rows([b"1" * 1_000_000], partial=False, key="k")
+    run(rows, script, clock, NODE, OTHER, timeout_s=100.0)
+    assert script.requests[0].until == pytest.approx(clock.now + 15.0, abs=0.1)
 
 
 def test_a_long_poll_may_take_its_own_time_on_top() -> None:
