@@ -230,7 +230,8 @@ class Replica:
                 logger.critical("this can't be: %s", effect.what)
 
     def _committed(self, position: Position) -> None:
-        if self.state.role == "leader":
+        # Not by the role, which is that after the step: it may end what its last commit belongs to.
+        if position.term == self.state.led:
             self._leading.committed(position.txid)
         elif not self.settings.witness:
             self._standby.reach(position)
