@@ -53,6 +53,12 @@ class TermLog(LocalLog):
             except (ArchiveError, OSError, TimeoutError) as error:
                 self._failure = f"its terms are not known: {error or 'no answer'}"
                 logger.warning("the archive does not say which terms it has: %s", self._failure)
+        newest = max((term.number for term in terms.all()), default=0)
+        if newest >= self._number:
+            raise ArchiveError(
+                f"the archive has term {newest} already, and this cluster begins term {self._number}: it was "
+                "used by others; give the cluster an archive of its own"
+            )
         term = Term(self._number, self._clock.now_ms(), plan.name)
         terms.merge([term])
         folders = [folder for one in (url.of_term(term.number), url.of_terms()) if (folder := one.folder)]
