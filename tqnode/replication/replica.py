@@ -30,7 +30,7 @@ from tqnode.replication.node_db import Kept, NodeDb, NoEntry, OutOfOrder
 from tqnode.replication.peers import Peers
 from tqnode.replication.recent import Recent
 from tqnode.replication.standby import AHEAD, Standby
-from tqnode.replication.state import Durable, Settings, State
+from tqnode.replication.state import NEVER, Durable, Settings, State
 from tqnode.replication.step import start, step
 
 TICKS_IN_A_LEASE: Final = 16
@@ -115,6 +115,7 @@ class Replica:
         self._full = False
         self._alive = False
         self._ticked = False
+        self._leads_until = NEVER
         self.state: State = start(settings, _durable(kept), clock.monotonic())
 
     # -- events ----------------------------------------------------------------------------
@@ -157,8 +158,7 @@ class Replica:
     @property
     def leads(self) -> bool:
         """Whether it leads and its lease holds at this moment."""
-        state = self.state
-        return state.role == "leader" and self._clock.monotonic() < state.lease_until
+        return self._clock.monotonic() < self._leads_until
 
     # -- the loop --------------------------------------------------------------------------
 
@@ -193,6 +193,8 @@ class Replica:
             if isinstance(content, bytes):
                 self._recent.add(position, content)
         self.state, effects = step(self.settings, self.state, event, self._clock.monotonic())
+        if self.state.role == "leader":
+            self._leads_until = self.state.lease_until
         for effect in effects:
             await self._carry_out(effect, contents)
 
@@ -222,6 +224,8 @@ class Replica:
             case do.Serve():
                 self._leading.serve(effect.term)
             case do.StepDown():
+                # Only now: what the same step has committed before was still to be answered.
+                self._leads_until = NEVER
                 logger.warning("term %d is over for this node: %s", effect.term, effect.why)
                 self._leading.step_down(effect.term, effect.why)
             case do.StayLeader():
@@ -240,6 +244,7 @@ class Replica:
         """The disk is full: what the core believes to be on it, or on its way there, is not."""
         logger.error("the disk is full: this node takes part in nothing until there is room")
         state = self.state
+        self._leads_until = NEVER
         if state.role == "leader":
             self._leading.step_down(state.term, "its disk is full")
         await self.stored()
