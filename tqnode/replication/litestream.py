@@ -23,6 +23,8 @@ ANSWER_S: Final = 20.0
 """Time it has after its start until its socket answers."""
 LOOK_EVERY_S: Final = 0.02
 INFO_S: Final = 5.0
+LAST_WORDS_S: Final = 1.0
+"""For how long its log is read after its end."""
 LINE_BYTES_MAX: Final = 16_384
 SHOWN_INSTEAD: Final = "[hidden]"
 _LEVELS: Final = {
@@ -139,10 +141,12 @@ class Litestream:
             self._metrics.up.set(0)
             self._client.close()
             if process.returncode is None:
-                process.kill()
+                self.kill()
                 await process.wait()
             self._process = None
-            # The pipe ends with the process, so this does too.
+            # The pipe ends with the process, unless something that it started holds it.
+            await asyncio.wait([listening], timeout=LAST_WORDS_S)
+            listening.cancel()
             await asyncio.gather(listening, answering, return_exceptions=True)
 
     async def _await_answer(self, pid: int) -> None:
@@ -156,7 +160,7 @@ class Litestream:
                 said = str(error)
             else:
                 # The socket of one that is about to die may answer for a moment more.
-                if info.pid == pid:
+                if _is_of_group(info.pid, pid):
                     self.state = "ok"
                     self._metrics.up.set(1)
                     self.up.set()
@@ -168,7 +172,12 @@ class Litestream:
 
     def kill(self) -> None:
         """Ends it at once; unless the node ends too, it is started again."""
-        if self._process is not None and self._process.returncode is None:
+        if self._process is None or self._process.returncode is not None:
+            return
+        try:
+            # It has a group of its own: what it may have been started through, or has started, goes with it.
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:  # killed before it had one
             self._process.kill()
 
     async def _listen(self, stream: asyncio.StreamReader) -> None:
@@ -193,6 +202,13 @@ class Litestream:
         if any(words in message for words in _DISK_FAILED):
             self.disk_failed.set()
         logger.log(level, "litestream: %s", message)
+
+
+def _is_of_group(pid: int, leader: int) -> bool:
+    try:
+        return os.getpgid(pid) == leader
+    except ProcessLookupError:
+        return False
 
 
 def _event_of(text: str) -> tuple[int, str]:

@@ -11,10 +11,12 @@ import pytest
 
 from tests.tqnode.replication.log_bench import LogBench, running_log
 from tests.waiting import eventually_async
+from tqnode.clock import SystemClock
 from tqnode.replication.archive_url import ArchiveError
+from tqnode.replication.binary import find_litestream
 from tqnode.replication.litestream import Litestream, environ_for
 from tqnode.replication.restore import restore
-from tqnode.replication.sync_client import SyncError
+from tqnode.replication.sync_client import SyncClient, SyncError
 from tqnode.replication.terms import read_terms
 
 
@@ -127,6 +129,26 @@ async def test_a_disk_error_of_litestreams_begins_a_new_term(
         restored = await restore(bench.archive, tmp_path / "restored.db", at_ms=None)
         assert (restored.term, restored.counts) == (2, {"ready": 2})
     assert "a new term begins" in caplog.text
+
+
+async def test_a_litestream_that_is_started_through_another_program_ends_with_it(tmp_path: Path) -> None:
+    really = find_litestream("auto", os.environ)
+    wrapper = tmp_path / "litestream"
+    wrapper.write_text(f'#!/bin/sh\n{really} "$@" &\nwait\n')
+    wrapper.chmod(0o755)
+    async with running_log(tmp_path / "node", program=wrapper) as bench:
+        await bench.core.enqueue()
+        await bench.archived()
+        group = bench.litestream_pid()
+        client = SyncClient(bench.folder / "litestream.sock", clock=SystemClock())
+        inner = (await client.info(within_s=30)).pid
+        client.close()
+        assert inner != group
+        assert bench.log._litestream is not None
+        bench.log._litestream.kill()
+        await eventually_async(lambda: not Path(f"/proc/{inner}/fd").exists(), within_s=30)
+        await eventually_async(lambda: up(bench), within_s=30)
+        await bench.archived()
 
 
 async def test_terms_that_reach_back_too_far_are_removed_and_the_last_never(tmp_path: Path) -> None:
