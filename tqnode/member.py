@@ -34,7 +34,8 @@ from tqnode.standing import STATUS, Standing
 from tqnode.store.migrations import SchemaTooNew
 from tqnode.tenure import Tenure
 
-RETRY_AFTER_S: Final = 0.5
+# Clients add to it a random pause that grows; a handover should not last much longer for them than it does.
+RETRY_AFTER_S: Final = 0.15
 LEAVE_S: Final = 1.0
 """Time a stopping leader waits to see its successor serve, and sends clients there."""
 

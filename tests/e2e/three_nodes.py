@@ -1,18 +1,34 @@
 """Three real nodes on loopback that are one cluster, for the tests of what their clients see."""
 
 import contextlib
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import tq
 from tests.e2e.processes import NodeProcess
-from tests.tq.scripted_server import free_port
 from tests.waiting import eventually
 from tq.errors import TqError
 from tq.wire import Cluster
 
 NAMES = ("a", "b", "c")
 WHOLE_S = 60.0
+# Below those that the kernel gives to outgoing connections: a node keeps its port while it does not run.
+PORTS = range(20_000, 32_000)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nothing uses, other ones in each process of tests."""
+    first = os.getpid() * 37 % len(PORTS)
+    found: list[int] = []
+    for port in (*PORTS[first:], *PORTS[:first]):
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError(f"fewer than {count} ports are free")
 
 
 class ThreeNodes:
@@ -23,11 +39,13 @@ class ThreeNodes:
     """
 
     def __init__(self, folder: Path) -> None:
-        peers = ",".join(f"{name}=127.0.0.1:{free_port()}" for name in NAMES)
+        ports = free_ports(2 * len(NAMES))
+        peers = ",".join(f"{name}=127.0.0.1:{port}" for name, port in zip(NAMES, ports, strict=False))
         self.nodes: dict[str, NodeProcess] = {}
         try:
-            for name in NAMES:
+            for name, port in zip(NAMES, ports[len(NAMES) :], strict=True):
                 flags = ["--litestream", "auto", "--name", name, "--peers", peers]
+                flags += ["--listen", f"127.0.0.1:{port}"]
                 (folder / name).mkdir()
                 if name == NAMES[0]:
                     flags.append("--bootstrap")
@@ -77,6 +95,9 @@ class ThreeNodes:
         return leader
 
     def _whole(self) -> bool:
+        for node in self.nodes.values():
+            if node.process.poll() is not None:
+                raise RuntimeError(f"tqnode ended with {node.process.returncode}:\n{node.log}")
         leader = self.nodes[self._agreed()]
         found = self._asked(leader).nodes
         assert {node.role for node in found} == {"leader", "standby"}, found
