@@ -83,7 +83,14 @@ class Link:
         return kind, body
 
     def write(self, kind: Kind, body: bytes = b"") -> None:
-        """Hands a frame to the connection; :meth:`drain` says when the other side is slow to take it."""
+        """Hands a frame to the connection; :meth:`drain` says when the other side is slow to take it.
+
+        Raises:
+            LinkBroken: the connection has ended.
+        """
+        # Some event loops say so with a RuntimeError, others take the bytes and drop them.
+        if self._writer.transport.is_closing():
+            raise LinkBroken("the connection has ended")
         mac = b"" if self._sealer is None else self._sealer.seal(bytes([kind]), body)
         self._writer.writelines((HEADER.pack(len(body), kind), body, mac))
 
