@@ -181,15 +181,12 @@ def slow_links(scene: Scene, delay_ms: int) -> Iterator[None]:
 
 
 def full_disk(scene: Scene) -> None:
-    """Not a byte is free on victims' disks, for a while."""
+    """Not a byte is free on victims' disks, for a while; they are not to end for it."""
     for member in scene.members:
         member.fill_disk()
     scene.last(2, 4)
     for member in scene.members:
         member.free_disk()
-        # A node may choose to end rather than to go on without a disk: whoever runs it starts it again.
-        if not member.runs:
-            member.start()
 
 
 def clock_step(scene: Scene) -> None:
