@@ -152,7 +152,8 @@ class Tenure:
         """
         self._over = True
         self.gate.refuse(
-            lambda: OutcomeUnknown("the node stopped leading before a majority was known to have the write")
+            lambda: OutcomeUnknown("the node stopped leading before a majority was known to have the write"),
+            elsewhere=refusal,
         )
         self._store.abandon(refusal())
         self.queue.waiting.drain()

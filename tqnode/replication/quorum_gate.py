@@ -28,6 +28,7 @@ class QuorumGate:
         self._uncovered = 0
         self._committed = 0
         self._refusal: Callable[[], TqnodeError] | None = None
+        self._elsewhere: Callable[[], TqnodeError] | None = None
         self.on_arrival: Callable[[], None] = lambda: None
         """Called when a group is held that no entry is known to have."""
 
@@ -47,12 +48,14 @@ class QuorumGate:
 
     def check(self) -> None:
         """Raises unless the node leads at this moment."""
-        if self._refusal is not None:
-            raise self._refusal()
+        if self._elsewhere is not None:
+            raise self._elsewhere()
         self._may_answer()
 
     def cover(self, groups: int, txid: int) -> None:
         """Says that the oldest ``groups`` of the uncovered ones are in the entries up to ``txid``."""
+        if self._refusal is not None:
+            return  # they were answered while it was found out
         if groups:
             self._uncovered -= groups
             self._covered.append((txid, groups))
@@ -62,12 +65,11 @@ class QuorumGate:
         """Answers what a majority has: all that is in the term's entries up to ``txid``."""
         self._committed = txid
         while self._covered and self._covered[0][0] <= txid:
-            if self._refusal is None:
-                try:
-                    # A majority has it; but whether this node still leads only its lease says.
-                    self._may_answer()
-                except TqnodeError:
-                    return
+            try:
+                # A majority has it; but whether this node still leads only its lease says.
+                self._may_answer()
+            except TqnodeError:
+                return
             _, groups = self._covered.popleft()
             now = self._clock.monotonic()
             for _ in range(groups):
@@ -75,9 +77,17 @@ class QuorumGate:
                 self._on_answer(now - since)
                 answer(None)
 
-    def refuse(self, refusal: Callable[[], TqnodeError]) -> None:
-        """Answers all that is held, and all that comes, with what ``refusal`` makes."""
+    def refuse(
+        self, refusal: Callable[[], TqnodeError], *, elsewhere: Callable[[], TqnodeError] | None = None
+    ) -> None:
+        """Answers nothing more, for good.
+
+        Args:
+            refusal: makes what is said to all that is held, and all that comes.
+            elsewhere: makes what :meth:`check` raises, whose callers have written nothing; None: the same.
+        """
         self._refusal = refusal
+        self._elsewhere = elsewhere or refusal
         self._covered.clear()
         self._uncovered = 0
         while self._held:

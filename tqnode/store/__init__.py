@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tqnode.clock import Clock
-from tqnode.errors import Draining, TqnodeError
+from tqnode.errors import Draining, OutcomeUnknown, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.store.connection import open_writer
 from tqnode.store.gate import Gate
@@ -54,6 +54,7 @@ class Store:
         checkpoints: bool = True,
     ) -> None:
         self._gate = gate
+        self._closed = False
         self._listeners: list[Callable[[Effects], None]] = []
         self._on_steps: list[Callable[[Tx, int], None]] = []
         connection = open_writer(path, checkpoints=checkpoints)
@@ -114,14 +115,21 @@ class Store:
         Raises:
             TqnodeError: the gate lets nothing through any more.
         """
-        answer = await self._readers.read(operation)
+        answer = await self.look(operation)
         if self._gate is not None:
-            await self._writer.settled()
+            try:
+                await self._writer.settled()
+            except OutcomeUnknown:
+                # That is of the writes it may have seen; a reader whom this node may not answer has others.
+                self._gate.check()
+                raise
             self._gate.check()
         return answer
 
     async def look(self, operation: Callable[[Reader], T]) -> T:
         """As :meth:`read`, but also at what is not answered yet: for those who watch the node itself."""
+        if self._closed:
+            self._writer.check_open()
         return await self._readers.read(operation)
 
     async def pause(self) -> None:
@@ -144,6 +152,7 @@ class Store:
     async def close(self) -> None:
         """Ends the waiting writes and reads, then closes the file."""
         self._writer.refuse(Draining("the node is stopping"))
+        self._closed = True
         # The last to close checkpoints and removes the write-ahead log, which no reader may.
         await self._readers.close()
         await self._writer.close()

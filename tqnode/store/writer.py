@@ -111,13 +111,11 @@ class Writer:
         self._requests: deque[_Pending] = deque()
         self._background: deque[_Pending] = deque()
         self._arrived = threading.Condition()
-        self._asleep = False
+        self._asleep = self._paused = self._busy = self._closing = False
+        self._resting = 0
         self._seen = _moment(clock)
         self.commit_s = 0.0
         self._refusing: TqnodeError | None = None
-        self._paused = False
-        self._busy = False
-        self._closing = False
         self._loop = asyncio.get_running_loop()
         row = connection.execute(statement("read_last_task")).fetchone()
         self._next_seq = row[0] + 1 if row else 1
@@ -139,8 +137,7 @@ class Writer:
             Overloaded: too many requests wait; background work, which is bounded by itself, is taken.
             Draining: the store is closing.
         """
-        if self._refusing is not None:
-            raise self._refusing
+        self.check_open()
         if not background and len(self._requests) >= self._backlog_max:
             raise Overloaded(f"{self._backlog_max} operations wait for the disk already")
         future: asyncio.Future[T] = self._loop.create_future()
@@ -162,6 +159,12 @@ class Writer:
         self._settling.append((self._shown, future))
         await future
 
+    def check_open(self) -> None:
+        """Raises the error of :meth:`refuse`, if that was called."""
+        if self._refusing is not None:
+            # One for all: it must not collect the frames of everybody it was raised to.
+            raise self._refusing.with_traceback(None)
+
     def refuse(self, error: TqnodeError) -> None:
         """Takes no more operations, and tells ``error`` to who brings one; those that wait are still run."""
         if self._refusing is None:
@@ -171,22 +174,24 @@ class Writer:
         """Takes no more operations, and tells ``error`` to those that wait too."""
         self.refuse(error)
         for line in (self._requests, self._background):
-            while line:
-                future = line.popleft().future
-                if not future.done():
-                    future.set_exception(error)
+            with contextlib.suppress(IndexError):  # empty, perhaps because the writer was quicker
+                while True:
+                    future = line.popleft().future
+                    if not future.done():
+                        future.set_exception(error)
 
     async def pause(self) -> None:
         """Begins no more groups until :meth:`go_on`; returns when the one at hand is done."""
         with self._arrived:
             self._paused = True
         await asyncio.to_thread(self._await_rest)
-        # What the thread has handed to the loop goes first.
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # what the thread has handed to the loop goes first
 
     def _await_rest(self) -> None:
         with self._arrived:
+            self._resting += 1
             self._arrived.wait_for(lambda: not self._busy)
+            self._resting -= 1
 
     def go_on(self) -> None:
         """Ends a pause."""
@@ -204,7 +209,7 @@ class Writer:
         self.go_on()
         self._closing = True
         with self._arrived:
-            self._arrived.notify()
+            self._arrived.notify_all()
         await asyncio.to_thread(self._thread.join)
         with contextlib.suppress(TqnodeError):  # whom it concerns is told
             await self.settled()
@@ -236,12 +241,9 @@ class Writer:
             group = [pending for pending in group if not pending.future.cancelled()]
             if group:
                 return group
-            if self.backlog:
-                continue
-            if self._closing:
-                self._rest()
-                return []
             self._rest()
+            if self._closing and not self.backlog:
+                return []
             with self._arrived:
                 # Set before the last look: submit() reads it after it has appended.
                 self._asleep = True
@@ -251,7 +253,7 @@ class Writer:
 
     def _rest(self) -> None:
         self._busy = False
-        if self._paused:
+        if self._resting:  # whether or not the pause is over by now: a thread waits
             with self._arrived:
                 self._arrived.notify_all()
 

@@ -107,3 +107,14 @@ def test_the_shipper_is_told_of_each_arrival() -> None:
     held.gate.on_arrival = lambda: arrivals.append(held.gate.uncovered)
     held.hold(1, 2)
     assert arrivals == [1, 2]
+
+
+def test_a_sync_that_ends_after_the_term_covers_nothing() -> None:
+    held = Held()
+    held.hold(1, 2)
+    held.gate.committed(9)
+    held.gate.refuse(lambda: OutcomeUnknown("the term is over"), elsewhere=lambda: NoLeader("ask another"))
+    held.gate.cover(2, 1)  # what it began with was answered meanwhile
+    assert held.gate.uncovered == 0
+    with pytest.raises(NoLeader):
+        held.gate.check()
