@@ -78,7 +78,7 @@ class Founding:
         """
         while True:
             kept = await self._node_db.kept()
-            if kept.cluster_id and not (self._bootstrap and is_untouched(kept)):
+            if self.cluster_of(kept):
                 return kept
             if self._bootstrap:
                 if await self._found():
@@ -87,6 +87,13 @@ class Founding:
                 await self._join()
             self._say()
             await self._clock.sleep(EVERY_S)
+
+    def cluster_of(self, kept: Kept) -> str:
+        """The cluster that a node belongs to whose disk says ``kept``; empty while it is being founded.
+
+        Peers that were told before would join it, as empty disks without a vote.
+        """
+        return "" if self._bootstrap and is_untouched(kept) else kept.cluster_id or ""
 
     async def _join(self) -> None:
         """Learns from the peers which cluster it is."""

@@ -14,7 +14,7 @@ from tqnode.api.service import Service
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
 from tqnode.errors import DiskFull, Elsewhere, HandoverFailed, NoLeader, NotFound, TqnodeError
-from tqnode.founding import Founding, FoundingError
+from tqnode.founding import FOUND, Founding, FoundingError
 from tqnode.handover import Handover
 from tqnode.keeping import past_of
 from tqnode.metrics import ClusterMetrics, LitestreamMetrics, Metrics
@@ -122,7 +122,6 @@ class Member:
         self.standing = Standing(config, url=url, peers=self.peers, clock=clock)
         self._handover = Handover(self.standing, clock=clock)
         self.replica: Replica | None = None
-        self._standby: Standby | None = None
         self._tenure: Tenure | None = None
         self._wanted: int | None = None
         self._changed = asyncio.Event()
@@ -146,7 +145,7 @@ class Member:
                 "without peers and `tq export` its tasks, move the folder away, and `tq import` them into "
                 "the cluster"
             )
-        self.peers.introduce(self._card(kept.node_id, kept.cluster_id or ""))
+        self.peers.introduce(self._card(kept.node_id, self._founding.cluster_of(kept)))
         await self.peers.start()
         self._spawn(self._run(), "member")
 
@@ -156,9 +155,10 @@ class Member:
         if replica is None or tenure is None or not replica.leads:
             return
         try:
-            await self._handover.run(replica, tenure, None, successor_s=LEAVE_S)
-        except TqnodeError as error:
-            logger.info("stopping without a successor: %s", error.detail)
+            async with asyncio.timeout(max(LEAVE_S, self._config.drain_s / 2)):
+                await self._handover.run(replica, tenure, None, successor_s=LEAVE_S)
+        except (TqnodeError, TimeoutError) as error:
+            logger.info("stopping without a successor: %s", error or "it took too long")
 
     async def stop(self) -> None:
         """Leaves the cluster's work to the others, and closes what is open."""
@@ -170,7 +170,7 @@ class Member:
         await self.past.close()
         await self.peers.close()
         if self.replica is not None:
-            await self.replica.stored()
+            await self.replica.close()
         await self._node_db.close()
 
     async def prove(self) -> None:
@@ -237,7 +237,7 @@ class Member:
 
     def _make_replica(self, kept: Kept) -> Replica:
         config = self._config
-        standby = self._standby = Standby(
+        standby = Standby(
             self._database,
             node_db=self._node_db,
             applied=kept.applied,
@@ -276,7 +276,10 @@ class Member:
     async def _on_call(self, _caller: str, name: str, payload: Any) -> Any:
         if name == STATUS:
             return self.standing.own(self.replica)
-        return await self._founding.on_call(name, payload)
+        answer = await self._founding.on_call(name, payload)
+        if name == FOUND and self.replica is not None:
+            self.replica.founded()
+        return answer
 
     def _card(self, node_id: str, cluster_id: str) -> Card:
         return Card(
@@ -337,16 +340,17 @@ class Member:
                 await self._tenure.close()
                 self._tenure = None
             if self._wanted is None:
-                self._standby_of().go_on()
+                replica.standby.go_on()
             elif self._tenure is None:
                 await self._begin(replica, self._wanted)
 
     async def _begin(self, replica: Replica, term: int) -> None:
-        standby = self._standby_of()
+        standby = replica.standby
         try:
             await replica.stored()
             await standby.halt()
-            await standby.take_all(replica.state.stored, term)
+            # Not what the core knows to be stored: it may not have been told of the last yet.
+            await standby.take_all(replica.state.heads.position, term)
             if self._wanted != term:
                 return
             with told_apart():
@@ -373,11 +377,6 @@ class Member:
             on_fatal=self._on_fatal,
         )
         self._tenure.open()
-
-    def _standby_of(self) -> Standby:
-        if self._standby is None:
-            raise RuntimeError("the node takes a role before it belongs to a cluster")
-        return self._standby
 
     def _spawn(self, work: Any, name: str) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work, name=name)

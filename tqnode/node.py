@@ -31,6 +31,7 @@ from tqnode.replication.archive_url import ArchiveError
 from tqnode.replication.binary import OFF, LitestreamError
 from tqnode.replication.disk_errors import DiskFailed
 from tqnode.replication.local_log import TERMS_DATABASE
+from tqnode.replication.node_db import NODE_DB
 from tqnode.replication.past import PastStates
 from tqnode.replication.peer_auth import AuthError
 from tqnode.replication.peers import PeerListenError
@@ -166,7 +167,7 @@ class Node:
                 on_broken=self.broken.set,
             )
         except (DiskFull, DiskFailed, SchemaTooNew, apsw.Error) as error:
-            raise StoreError(explain(folder.path / "node.db", error)) from error
+            raise StoreError(explain(folder.path / NODE_DB, error)) from error
         parts.push_async_callback(member.stop)
         try:
             await member.start()
@@ -177,6 +178,11 @@ class Node:
     def _start_alone(self, parts: contextlib.AsyncExitStack, folder: DataFolder, metrics: Metrics) -> Served:
         """A node without peers: it serves the queue from its start to its end."""
         config, clock, rng = self._config, self._clock, self._rng
+        if (folder.path / NODE_DB).exists():
+            # What it wrote would be in no log: the others' entries would change pages that are not theirs.
+            raise StoreError(
+                f"{folder.path} belongs to a node of a cluster: configure peers, or set data_dir to another"
+            )
         keeping = self._open_archive(folder, metrics)
         if keeping is not None:
             parts.push_async_callback(keeping.stop)
@@ -242,13 +248,15 @@ class Node:
     async def stop(self) -> None:
         """Stops accepting, answers what is in flight, then stops the parts in the reverse order."""
         self._notify.stopping()
+        began = self._clock.monotonic()
         if self._member is not None:
             await self._member.leave()
         self._draining.set()
         if (queue := self._service.here) is not None:
             queue.waiting.drain()
         if self._server is not None:
-            await self._server.stop(grace_s=self._config.drain_s)
+            left_s = self._config.drain_s - (self._clock.monotonic() - began)
+            await self._server.stop(grace_s=max(0.0, left_s))
         await self._parts.aclose()
 
     def hurry(self) -> None:

@@ -144,7 +144,11 @@ class Standing:
         return "witness" if self._config.witness else "standby"
 
     def _reached(self, contact: Contact, said: dict[str, Any]) -> wire.ClusterNode:
-        node = msgspec.convert(said, wire.ClusterNode)
+        try:
+            node = msgspec.convert(said, wire.ClusterNode)
+        except msgspec.ValidationError as error:
+            node = self._unreached(contact)
+            return msgspec.structs.replace(node, trouble=f"its answer is of another version: {error}")
         return msgspec.structs.replace(
             node, last_contact_s=self._silence_s(contact), round_trip_s=contact.round_trip_s
         )

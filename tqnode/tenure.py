@@ -23,6 +23,8 @@ from tqnode.sweeper import Sweeper
 
 PATIENCE_LEASES: Final = 2
 """Leases for which the log writer may fail before another node is to lead."""
+UP_S: Final = 20.0
+"""Time that Litestream has to answer when a term begins."""
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +172,11 @@ class Tenure:
         await self._store.close()
 
     async def _ship(self) -> None:
-        await self.log.wait_until_up()
+        try:
+            async with asyncio.timeout(UP_S):
+                await self.log.wait_until_up()
+        except TimeoutError:
+            raise LogBroken(f"litestream is not up {UP_S:g} s after the term began") from None
         await self._shipper.run()
 
     def _spawn(self, work: Coroutine[object, object, None], name: str) -> None:

@@ -18,6 +18,7 @@ from tqnode.replication.node_thread import NodeThread
 
 __all__ = [
     "FILE_FROM_BYTES",
+    "NODE_DB",
     "DiskFailed",
     "DiskFull",
     "Incoming",
@@ -28,6 +29,7 @@ __all__ = [
     "Staged",
 ]
 
+NODE_DB: Final = "node.db"
 FILE_FROM_BYTES: Final = 1024 * 1024
 """Entries larger than this are files of their own."""
 VERIFY_HEADS: Final = 256
@@ -58,7 +60,7 @@ class NodeDb:
         self, folder: Path, *, clock: Clock, rng: Rng, on_fatal: Callable[[BaseException], None]
     ) -> None:
         self._files = EntryFiles(folder / "log")
-        self._file = NodeFile(folder / "node.db", self._files, rng)
+        self._file = NodeFile(folder / NODE_DB, self._files, rng)
         if self._file.orphans:
             logger.info("removed %d unfinished files of the log", len(self._file.orphans))
         self._thread = NodeThread(self._file, clock=clock, on_fatal=on_fatal)
@@ -208,7 +210,13 @@ class NodeDb:
             DiskFull: there is no space for it.
             DiskFailed: the disk failed.
         """
-        return await asyncio.to_thread(self._files.stage, position, source)
+        staging = asyncio.ensure_future(asyncio.to_thread(self._files.stage, position, source))
+        try:
+            return await asyncio.shield(staging)
+        except asyncio.CancelledError:
+            # The thread goes on; what it makes is nobody's.
+            await self.discard(await staging)
+            raise
 
     async def discard(self, staged: Staged) -> None:
         """Removes a file that came, or was staged, for an entry that will not be stored.

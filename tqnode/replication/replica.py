@@ -5,7 +5,6 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from pathlib import Path
 from typing import Final, Protocol
 
 from tqnode.clock import Clock, Rng
@@ -26,9 +25,9 @@ from tqnode.replication.events import (
     Tick,
 )
 from tqnode.replication.messages import AnyMessage, Append, Lend
-from tqnode.replication.node_db import Kept, NodeDb, NoEntry, OutOfOrder
+from tqnode.replication.node_db import Kept, NodeDb, OutOfOrder
+from tqnode.replication.outbox import Outbox
 from tqnode.replication.peers import Peers
-from tqnode.replication.recent import Recent
 from tqnode.replication.standby import AHEAD, Standby
 from tqnode.replication.state import NEVER, Durable, Settings, State
 from tqnode.replication.step import start, step
@@ -101,20 +100,19 @@ class Replica:
     ) -> None:
         self.settings = settings
         self._node_db = node_db
-        self._peers = peers
-        self._standby = standby
+        self.standby = standby
         self._leading = leading
         self._clock = clock
         self._rng = rng
         self._on_fatal = on_fatal
         self._events: deque[tuple[Event, Sequence[tuple[Head, Content]]]] = deque()
         self._arrived = asyncio.Event()
-        self._recent = Recent()
         self._storing: set[asyncio.Task[None]] = set()
-        self._sending: set[asyncio.Task[None]] = set()
-        self._full = False
-        self._alive = False
-        self._ticked = False
+        self._outbox = Outbox(
+            peers, node_db, storing=self._storing, on_damaged=self.damaged, on_fatal=on_fatal
+        )
+        self._full = self._stale = False
+        self._alive = self._ticked = False
         self._leads_until = NEVER
         self.state: State = start(settings, _durable(kept), clock.monotonic())
 
@@ -153,7 +151,7 @@ class Replica:
     @property
     def database(self) -> Position:
         """How far the node's database is."""
-        return self._standby.applied
+        return self.standby.applied
 
     @property
     def leads(self) -> bool:
@@ -168,7 +166,7 @@ class Replica:
             group.create_task(self._work(), name="replica")
             group.create_task(self._tick(), name="replica-tick")
             group.create_task(self._pulse(), name="replica-pulse")
-            group.create_task(self._standby.run(), name="standby")
+            group.create_task(self.standby.run(), name="standby")
             group.create_task(self._verify(), name="log-verify")
 
     async def _work(self) -> None:
@@ -182,16 +180,18 @@ class Replica:
                     self._full = True
                 await self._discard(contents.values())
                 if self._full:
+                    await self._await_room()
+                if self._stale:
                     await self._begin_anew()
             self._arrived.clear()
             await self._arrived.wait()
 
     async def _take(self, event: Event, contents: dict[Position, Content]) -> None:
         if isinstance(event, Tick):
-            self._alive = self._ticked = False
+            self._ticked = False
         for position, content in contents.items():
             if isinstance(content, bytes):
-                self._recent.add(position, content)
+                self._outbox.keep(position, content)
         self.state, effects = step(self.settings, self.state, event, self._clock.monotonic())
         if self.state.role == "leader":
             self._leads_until = self.state.lease_until
@@ -211,11 +211,11 @@ class Replica:
             case do.Store():
                 self._store([(head, contents.pop(head.position)) for head in effect.heads])
             case do.Send():
-                self._send(effect.to, effect.message)
+                self._outbox.send(effect.to, effect.message)
             case do.Mend():
-                self._spawn(self._mend(effect.head, contents.pop(effect.head.position)), self._storing)
+                self._spawn(self._mend(effect.head, contents.pop(effect.head.position)))
             case do.Trim():
-                self._spawn(self._trim(effect.before), self._storing)
+                self._spawn(self._trim(effect.before))
             case do.Committed():
                 self._committed(effect.position)
             case do.Lead():
@@ -238,29 +238,46 @@ class Replica:
         if position.term == self.state.led:
             self._leading.committed(position.txid)
         elif not self.settings.witness:
-            self._standby.reach(position)
+            self.standby.reach(position)
 
-    async def _begin_anew(self) -> None:
-        """The disk is full: what the core believes to be on it, or on its way there, is not."""
+    def founded(self) -> None:
+        """A person has said that this disk, on which nothing has happened yet, begins a new cluster."""
+        self._stale = True
+        self.post(Tick(0.0, alive=False))
+
+    async def _await_room(self) -> None:
+        """The disk is full: the node leaves leading to others, and looks again after a while."""
         logger.error("the disk is full: this node takes part in nothing until there is room")
-        state = self.state
         self._leads_until = NEVER
-        if state.role == "leader":
-            self._leading.step_down(state.term, "its disk is full")
+        if self.state.role == "leader":
+            self._leading.step_down(self.state.term, "its disk is full")
         await self.stored()
         await self._clock.sleep(FULL_S)
-        self._full = self._ticked = False
         dropped, self._events = self._events, deque()
         await self._discard(content for _, entries in dropped for _, content in entries)
-        self.state = start(self.settings, _durable(await self._node_db.kept()), self._clock.monotonic())
+        await self._begin_anew()
+        self._full = False
+        self.cannot_lead(self.state.term)
+
+    async def _begin_anew(self) -> None:
+        """What the core believes to be on the disk, or on its way there, is not what is there."""
+        await self.stored()
+        before = self.state
+        kept = await self._node_db.kept()
+        self._stale = self._ticked = False
+        self.state = start(self.settings, _durable(kept), self._clock.monotonic())
+        for hole in before.holes:
+            # First of all: until then they would be acknowledged.
+            self._events.appendleft((Damaged(Position(before.heads.term, hole)), ()))
 
     async def _tick(self) -> None:
         every_s = self.settings.lease_ttl_s / TICKS_IN_A_LEASE
         while True:
             await self._clock.sleep(every_s)
             if not self._ticked:
+                alive, self._alive = self._alive, False
                 self._ticked = True
-                self.post(Tick(self._rng.fraction(), self._alive))
+                self.post(Tick(self._rng.fraction(), alive))
 
     async def _pulse(self) -> None:
         """Shows, while it leads, that the disk and the writer work: a lease must not outlive them."""
@@ -284,6 +301,9 @@ class Replica:
             DiskFull: it was not.
         """
         state = self.state
+        if self._full:
+            # What the core believes may be what could not be saved.
+            raise DiskFull("the disk is full", retry_after_s=FULL_S)
         with contextlib.suppress(OutOfOrder):  # a newer row is being saved, which proves as much
             await self._node_db.save_row(state.row, state.fresh)
 
@@ -299,19 +319,24 @@ class Replica:
         while self._storing:
             await asyncio.wait(set(self._storing))
 
-    def _spawn(self, work: Coroutine[object, object, None], tasks: set[asyncio.Task[None]]) -> None:
+    async def close(self) -> None:
+        """Returns when nothing works on the disk any more; after :meth:`run` was cancelled."""
+        await self._outbox.close()
+        await self.stored()
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
-        tasks.add(task)
+        self._storing.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
-            tasks.discard(task)
+            self._storing.discard(task)
             if not task.cancelled() and (error := task.exception()) is not None:
                 self._on_fatal(error)
 
         task.add_done_callback(ended)
 
     def _store(self, entries: list[tuple[Head, Content]]) -> None:
-        self._spawn(self._store_all(entries), self._storing)
+        self._spawn(self._store_all(entries))
 
     async def _store_all(self, entries: list[tuple[Head, Content]]) -> None:
         last = entries[-1][0].position
@@ -339,28 +364,6 @@ class Replica:
     def _give_way(self) -> None:
         self._full = True
         self.post(Tick(0.0, alive=False))
-
-    def _send(self, to: str, message: AnyMessage) -> None:
-        heads = message.heads if isinstance(message, Append | Lend) else ()
-        contents = [self._recent.get(head.position) for head in heads]
-        known = [content for content in contents if content is not None]
-        if len(known) == len(heads):
-            self._peers.send(to, message, known)
-        else:
-            self._spawn(self._read_and_send(to, message, heads), self._sending)
-
-    async def _read_and_send(self, to: str, message: AnyMessage, heads: tuple[Head, ...]) -> None:
-        # The renewal in it must not wait for the disk; and what is on its way to the disk can't be read yet.
-        if isinstance(message, Append):
-            self._peers.send(
-                to, Append(message.term, (), message.commit, message.sent, message.admit, message.kept)
-            )
-        await self.stored()
-        try:
-            sources: list[bytes | Path] = [await self._node_db.read(head.position) for head in heads]
-            self._peers.send(to, message, sources)
-        except NoEntry:
-            logger.info("entries for %s are gone: a newer term has begun", to)
 
 
 def _durable(kept: Kept) -> Durable:

@@ -1,6 +1,7 @@
 """Takes a leader's commits to the log: has Litestream write them out, and hands its files on as entries."""
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import logging
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tqnode.clock import Clock
+from tqnode.errors import DiskFull
 from tqnode.replication.entry import Head, Position
 from tqnode.replication.entry_files import Staged, sha256_of
 from tqnode.replication.ltx import LtxError, LtxFile
@@ -19,7 +21,8 @@ from tqnode.replication.sync_client import EntriesGone, SyncError, entries_after
 IDLE_S: Final = 1.0
 """Time after which it looks for entries that no commit of the queue's caused."""
 AGAIN_S: Final = 0.05
-SYNC_S: Final = 10.0
+FIRST_S: Final = 30.0
+"""Time in which Litestream has to show the first of a term; fsyncing a large snapshot shows nothing."""
 
 Content = bytes | Staged
 Entries = Sequence[tuple[Head, Content]]
@@ -77,19 +80,23 @@ class Shipper:
         Raises:
             LogBroken: the term must end.
         """
-        failing_since: float | None = None
+        worked, written = self._clock.monotonic(), 0
         while True:
+            began = self._clock.monotonic()
             try:
                 await self._pass()
             except SyncError as error:
-                now = self._clock.monotonic()
-                failing_since = now if failing_since is None else failing_since
-                if now - failing_since > self._patience_s:
+                size = await asyncio.to_thread(_size_of, self._meta)
+                if size != written:
+                    # It is at it: the snapshot of a large database takes its time.
+                    worked, written = self._clock.monotonic(), size
+                patience_s = self._patience_s if self._txid else max(self._patience_s, FIRST_S)
+                if self._clock.monotonic() - worked > patience_s:
                     raise LogBroken(f"litestream does not write the log: {error}") from error
                 logger.warning("the log waits for litestream: %s", error)
                 await self._clock.sleep(AGAIN_S)
                 continue
-            failing_since = None
+            worked = began
             if self._gate.uncovered:
                 continue
             self._idle.set()
@@ -109,10 +116,11 @@ class Shipper:
         """One sync for all that is held when it begins."""
         self._arrived.clear()
         groups = self._gate.uncovered
-        await self._sync(SYNC_S)
+        # One that hangs must not be waited for beyond the patience.
+        await self._sync(self._patience_s / 2)
         try:
             entries = await self._read()
-        except (EntriesGone, LtxError, OSError) as error:
+        except (EntriesGone, LtxError, OSError, DiskFull) as error:
             raise LogBroken(f"the log of term {self._term} can't be gone on with: {error}") from error
         if entries:
             self._produced(entries)
@@ -120,19 +128,44 @@ class Shipper:
 
     async def _read(self) -> list[tuple[Head, Content]]:
         entries: list[tuple[Head, Content]] = []
-        for txid, file in entries_after(self._meta, self._txid):
-            size = file.stat().st_size
-            if size > FILE_FROM_BYTES:
-                content: Content = await self._node_db.stage(Position(self._term, txid), file)
-                sha256, size = await asyncio.to_thread(sha256_of, file)
-            else:
-                content = file.read_bytes()
-                sha256, size = hashlib.sha256(content).digest(), len(content)
-                _check(content, txid)
-            head = Head(self._term, txid, sha256, self._sha256, size)
-            entries.append((head, content))
-            self._txid, self._sha256 = txid, sha256
+        try:
+            for txid, file in entries_after(self._meta, self._txid):
+                content, sha256, size = await self._take(txid, file)
+                entries.append((Head(self._term, txid, sha256, self._sha256, size), content))
+                self._txid, self._sha256 = txid, sha256
+        except BaseException:
+            for _, content in entries:
+                if isinstance(content, Staged):
+                    await self._node_db.discard(content)
+            raise
         return entries
+
+    async def _take(self, txid: int, file: Path) -> tuple[Content, bytes, int]:
+        """An entry's content, SHA-256 and size."""
+        content = _small(file)
+        if content is not None:
+            _check(content, txid)
+            return content, hashlib.sha256(content).digest(), len(content)
+        staged = await self._node_db.stage(Position(self._term, txid), file)
+        try:
+            return staged, *await asyncio.to_thread(sha256_of, file)
+        except BaseException:
+            await self._node_db.discard(staged)
+            raise
+
+
+def _small(file: Path) -> bytes | None:
+    """A file's bytes; None if it is to stay a file."""
+    return None if file.stat().st_size > FILE_FROM_BYTES else file.read_bytes()
+
+
+def _size_of(meta: Path) -> int:
+    """Bytes of all files that Litestream has there now, unfinished ones too."""
+    size = 0
+    for file in meta.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            size += file.stat().st_size
+    return size
 
 
 def _check(content: bytes, txid: int) -> None:

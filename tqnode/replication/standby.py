@@ -6,15 +6,16 @@ import io
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from tqnode.clock import Clock
 from tqnode.errors import DiskFull
-from tqnode.replication.disk_errors import told_apart
+from tqnode.replication.disk_errors import DiskFailed, told_apart
 from tqnode.replication.entry import NOTHING, Head, Position
 from tqnode.replication.ltx import LtxError, LtxFile
 from tqnode.replication.node_db import NodeDb, NoEntry
-from tqnode.replication.pages import apply
+from tqnode.replication.node_rows import is_sound
+from tqnode.replication.pages import DivergedFile, apply
 
 AHEAD: Final = 1 << 62
 """As the applied txid: the database was opened for writing in that term, and is ahead of any older log."""
@@ -52,6 +53,7 @@ class Standby:
         self._on_applied = on_applied
         self._on_damaged = on_damaged
         self._target = NOTHING
+        self._said = ""
         self._woken = asyncio.Event()
         self._may_work = asyncio.Event()
         self._may_work.set()
@@ -112,7 +114,9 @@ class Standby:
             # A newer term's entries have taken the log's place; they are committed later.
             logger.info("the log has gone on while it was applied")
         except (LtxError, DiskFull) as error:
-            logger.error("the log can't be applied: %s", error)
+            if str(error) != self._said:
+                self._said = str(error)
+                logger.error("the log can't be applied: %s", error)
             await self._clock.sleep(AGAIN_S)
             self._woken.set()
 
@@ -138,34 +142,36 @@ class Standby:
             await asyncio.to_thread(_write, self._database, contents)
         except LtxError:
             for head, content in contents:
-                if not await asyncio.to_thread(_is_sound, head, content):
+                if not await asyncio.to_thread(is_sound, head, content):
                     self._on_damaged(head.position)
             raise
 
 
 def _write(database: Path, contents: list[tuple[Head, bytes | Path]]) -> None:
-    with told_apart(), contextlib.ExitStack() as files:
-        apply(
-            database,
-            [
-                LtxFile(
-                    io.BytesIO(content)
-                    if isinstance(content, bytes)
-                    else files.enter_context(content.open("rb")),
-                    sha256=head.sha256,
-                )
-                for head, content in contents
-            ],
-        )
-
-
-def _is_sound(head: Head, content: bytes | Path) -> bool:
     with contextlib.ExitStack() as files:
-        source = (
-            io.BytesIO(content) if isinstance(content, bytes) else files.enter_context(content.open("rb"))
-        )
-        try:
-            LtxFile(source, sha256=head.sha256).verify()
-        except LtxError:
-            return False
-        return True
+        sources = [
+            LtxFile(
+                io.BytesIO(content) if isinstance(content, bytes) else files.enter_context(_opened(content)),
+                sha256=head.sha256,
+            )
+            for head, content in contents
+        ]
+        with told_apart():
+            try:
+                apply(database, sources)
+            except (DivergedFile, FileNotFoundError) as error:
+                raise DiskFailed(
+                    f"{database} is not what the log made of it ({error}); move the whole folder away: the "
+                    "node then comes back as one with an empty disk and takes all from the others"
+                ) from error
+
+
+def _opened(file: Path) -> BinaryIO:
+    """Raises LtxError if it is gone: damaged, or in the log no more."""
+    try:
+        with told_apart():
+            return file.open("rb")
+    except DiskFailed as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise LtxError(f"{file} is gone") from error
+        raise
