@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import secrets
 import tempfile
 import time
 from itertools import pairwise
@@ -25,7 +26,7 @@ from tests.cluster.report import percentiles
 from tests.e2e.raw_http import NoAnswer, NotSent, RawClient
 
 BATCH = 1000
-GIVE_UP_S = 60.0
+GIVE_UP_S = 180.0
 ANSWER_S = 1.0
 PAUSE_S = 0.005
 AGAIN_S = 0.02
@@ -37,11 +38,13 @@ TASK = {"kind": "failover", "queue": "probe", "payload": {}}
 
 def fill(leader: Member, tasks: int, payload_bytes: int) -> None:
     """Enqueues tasks in batches, into a queue that nobody empties."""
-    payload = "x" * payload_bytes
+    # Such text hardly gets smaller: a database of a gigabyte is one on its way to the peers, too.
+    payload = secrets.token_urlsafe(payload_bytes)[:payload_bytes]
     with httpx.Client(base_url=leader.url, timeout=120) as client:
         for start in range(0, tasks, BATCH):
             count = min(BATCH, tasks - start)
-            batch = [{"kind": "failover", "queue": "filled", "payload": payload}] * count
+            turned = (payload[at % payload_bytes :] + payload[: at % payload_bytes] for at in range(count))
+            batch = [{"kind": "failover", "queue": "filled", "payload": text} for text in turned]
             client.post("/v1/tasks", json=batch).raise_for_status()
 
 
@@ -105,7 +108,12 @@ async def gap_of_writes(nodes: Cluster, leader: Member) -> tuple[float, int]:
     client = RawClient(leader.url)
     answer = await asyncio.wait_for(client.post("/v1/cluster/handover", {"to": None}), GIVE_UP_S)
     client.close()
-    assert answer.status < 300, answer.body
+    # A node may give up waiting for its successor before that one serves: the gap is what counts.
+    assert answer.status in (200, 503), answer.body
+    answered = time.monotonic()
+    while not acks or acks[-1] < answered:
+        assert time.monotonic() < answered + GIVE_UP_S, "nobody serves"
+        await asyncio.sleep(PAUSE_S)
     await asyncio.sleep(AROUND_S)
     ending.set()
     await asyncio.gather(*writing)
