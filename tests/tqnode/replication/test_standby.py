@@ -11,9 +11,10 @@ import apsw
 import pytest
 
 from tests.tqnode.replication.litestream_bench import write_entries
-from tests.tqnode.replication.node_db_folder import flip, opened
+from tests.tqnode.replication.node_db_folder import flip, log_files, opened
 from tests.waiting import eventually_async
 from tqnode.clock import SystemClock
+from tqnode.replication.disk_errors import DiskFailed
 from tqnode.replication.effects import Row
 from tqnode.replication.entry import NOTHING, Head, Position
 from tqnode.replication.node_db import NodeDb, NoEntry
@@ -167,3 +168,46 @@ async def test_a_damaged_entry_is_told_and_applied_once_it_is_mended(tmp_path: P
         await bench.node_db.store([(head, contents[1])])
         await eventually_async(lambda: bench.standby.applied == Position(3, 2))
         assert bench.numbers() == [1, 2]
+
+
+async def test_a_large_entry_whose_file_is_gone_is_damaged_and_no_failure_of_the_disk(tmp_path: Path) -> None:
+    def large(connection: apsw.Connection) -> None:
+        connection.execute("CREATE TABLE t (n INTEGER, b BLOB)")
+        connection.execute("INSERT INTO t VALUES (1, randomblob(2000000))")
+
+    ((content,),) = write_entries(tmp_path / "leader", large)
+    async with standing_by(tmp_path) as bench:
+        await bench.store(3, [content])
+        (file,) = log_files(tmp_path)
+        (tmp_path / "log" / file).rename(tmp_path / "elsewhere")
+        bench.standby.reach(Position(3, 1))
+        await eventually_async(lambda: bench.damaged[:1] == [Position(3, 1)])
+        (tmp_path / "elsewhere").rename(tmp_path / "log" / file)  # as when a peer has mended it
+        await eventually_async(lambda: bench.applied == [Position(3, 1)])
+        assert bench.numbers() == [1]
+
+
+async def test_a_database_that_somebody_else_changed_ends_the_node_and_is_said_to(tmp_path: Path) -> None:
+    contents = entries(tmp_path / "leader", 1, 2, 3)
+    async with opened(tmp_path) as node_db:
+        await node_db.save_row(Row(9, "b"), fresh=False)
+        standby = Standby(
+            tmp_path / "tq.db",
+            node_db=node_db,
+            applied=NOTHING,
+            clock=SystemClock(),
+            on_applied=lambda _position: None,
+            on_damaged=lambda _position: None,
+        )
+        bench = Bench(node_db, standby, tmp_path / "tq.db")
+        await bench.store(3, contents)
+        await standby.take_all(Position(3, 2), 4)
+        standby.applied = Position(3, 2)
+        connection = apsw.Connection(str(tmp_path / "tq.db"))
+        connection.execute("INSERT INTO t VALUES (77)")
+        with pytest.raises(DiskFailed, match="not what the log made of it"):
+            await standby.take_all(Position(3, 3), 4)
+        connection.close()
+        (tmp_path / "tq.db").unlink()
+        with pytest.raises(DiskFailed, match="comes back as one with an empty disk"):
+            await standby.take_all(Position(3, 3), 4)
