@@ -13,7 +13,7 @@ from tests.waiting import eventually_async
 from tqnode.clock import SystemClock, SystemRng
 from tqnode.replication.entry import NOTHING
 from tqnode.replication.messages import AnyMessage, Append, Appended, Ask, Vote, Would, WouldYou
-from tqnode.replication.node_db import NodeDb
+from tqnode.replication.node_db import Kept, NodeDb
 from tqnode.replication.peer_auth import Open
 from tqnode.replication.peers import CallRefused, Peers
 from tqnode.replication.replica import Content, Replica
@@ -169,26 +169,9 @@ async def replica_in(
         on_call=on_call,
         on_fatal=fatal.append,
     )
+    settings = Settings(name="a", peers=frozenset(NAMES) - {"a"}, lease_ttl_s=ttl_s, witness=witness)
     notes = Notes()
-    standby = Standby(
-        folder / "a" / "tq.db",
-        node_db=node_db,
-        applied=kept.applied,
-        clock=clock,
-        on_applied=lambda position: replica.applied(position),
-        on_damaged=lambda position: replica.damaged(position),
-    )
-    replica = Replica(
-        Settings(name="a", peers=frozenset(NAMES) - {"a"}, lease_ttl_s=ttl_s, witness=witness),
-        node_db=node_db,
-        peers=peers,
-        standby=standby,
-        leading=notes,
-        kept=kept,
-        clock=clock,
-        rng=rng,
-        on_fatal=fatal.append,
-    )
+    replica = _replica(folder / "a" / "tq.db", settings, node_db, kept, peers, notes, fatal)
     async with contextlib.AsyncExitStack() as stack:
         await peers.start()
         bench = Bench(replica, node_db, peers, notes, fatal=fatal)
@@ -218,3 +201,35 @@ async def replica_in(
 
 def _is_connected(peers: Peers, name: str) -> bool:
     return peers.contacts()[name].connected
+
+
+def _replica(
+    database: Path,
+    settings: Settings,
+    node_db: NodeDb,
+    kept: Kept,
+    peers: Peers,
+    notes: Notes,
+    fatal: list[BaseException],
+) -> Replica:
+    clock = SystemClock()
+    standby = Standby(
+        database,
+        node_db=node_db,
+        applied=kept.applied,
+        clock=clock,
+        on_applied=lambda position: replica.applied(position),
+        on_damaged=lambda position: replica.damaged(position),
+    )
+    replica = Replica(
+        settings,
+        node_db=node_db,
+        peers=peers,
+        standby=standby,
+        leading=notes,
+        kept=kept,
+        clock=clock,
+        rng=SystemRng(),
+        on_fatal=fatal.append,
+    )
+    return replica
