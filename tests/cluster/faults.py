@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import httpx
 
 from tests.cluster.cluster import TTL_S, Cluster
+from tests.cluster.failing_fsync import failing_fsync
 from tests.cluster.member import PEER_PORT, Member, send
 from tests.cluster.network import SWITCH
 
@@ -226,6 +227,24 @@ def restart(scene: Scene) -> None:
         member.start()
 
 
+def rolling_restart(scene: Scene) -> None:
+    """SIGTERM and a new start of every node, one after another, each when the one before counts again."""
+    for member in scene.cluster.members.values():
+        member.terminate()
+        member.wait()
+        member.start()
+        scene.cluster.wait_until_whole(scene.cluster.names)
+
+
+def failed_fsync(scene: Scene) -> None:
+    """Victims' disks fail to fsync: they have to end, and are started on a disk that works."""
+    for member in scene.members:
+        with failing_fsync(member.pid, member.folder / "strace"):
+            code = member.wait()
+        assert code == 1, f"{member.name} ended with {code} after a failed fsync:\n{member.log[-2000:]}"
+        member.start()
+
+
 def hand_over(scene: Scene) -> None:
     """Leadership is moved away from whoever has it, to a node of the cluster's choice."""
     leader = scene.cluster.leader()
@@ -256,6 +275,8 @@ FAULTS: dict[str, Fault] = {
     "clock step": clock_step,
     "wipe": wipe,
     "restart": restart,
+    "rolling restart": rolling_restart,
+    "failed fsync": failed_fsync,
     "hand-over": hand_over,
     "power loss": lose_power,
 }
@@ -265,5 +286,14 @@ def fitting(cluster: Cluster) -> list[str]:
     """The kinds of faults that these nodes can meet."""
     left_out = {"full disk"} if cluster.shape.power else {"power loss"}
     if len(cluster.names) == 1:
-        left_out |= {"partition", "deafness", "muteness", "flapping", "slowness", "wipe", "hand-over"}
+        left_out |= {
+            "partition",
+            "deafness",
+            "muteness",
+            "flapping",
+            "slowness",
+            "wipe",
+            "hand-over",
+            "rolling restart",
+        }
     return [kind for kind in FAULTS if kind not in left_out]

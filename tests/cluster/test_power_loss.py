@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +11,11 @@ import pytest
 
 from tests.cluster.cluster import Cluster, cluster
 from tests.cluster.disk import PowerDisk
+from tests.cluster.failing_fsync import failing_fsync
 from tests.cluster.member import Shape
 from tests.cluster.namespaces import own_mounts
 from tests.cluster.run import Plan, run
 from tests.waiting import eventually
-from tqnode.child_process import bound_to_this_process
 
 COMMITS = 20
 END_S = 30.0
@@ -77,6 +76,7 @@ def test_a_commit_that_was_not_fsynced_is_lost_with_the_power(
     database.close()
 
 
+@pytest.mark.timeout(300)  # the drain waits for the leases of those who went away
 def test_what_a_single_node_acknowledged_survives_each_of_several_power_losses(tmp_path: Path) -> None:
     said: list[str] = []
     report = run(
@@ -93,22 +93,6 @@ def alone(tmp_path: Path) -> Iterator[Cluster]:
     with cluster(tmp_path, Shape(names=("a",), disk_mib=256, fake_time=False)) as made:
         made.start()
         yield made
-
-
-@contextlib.contextmanager
-def failing_fsync(pid: int, said: Path) -> Iterator[None]:
-    """Each fsync of a process and its threads fails with EIO, for the length of the block."""
-    fails = ["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"]
-    with said.open("w") as log:
-        tracer = subprocess.Popen(
-            bound_to_this_process(["/usr/bin/strace", "-f", *fails, "-p", str(pid)]), stderr=log
-        )
-    try:
-        eventually(lambda: "attached" in said.read_text())
-        yield
-    finally:
-        tracer.terminate()
-        tracer.wait(END_S)
 
 
 def enqueue(nodes: Cluster) -> httpx.Response:

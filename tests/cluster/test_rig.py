@@ -201,6 +201,7 @@ def test_litestream_alone_can_be_killed_and_comes_back(alone: Cluster) -> None:
     assert member.runs
 
 
+@pytest.mark.timeout(300)  # the drain waits for the leases of those who went away
 def test_a_run_on_a_single_node_finds_no_broken_promise(tmp_path: Path) -> None:
     kinds = ("kill node", "kill both", "pause 1x", "clock step", "isolation", "loss")
     said: list[str] = []
