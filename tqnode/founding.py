@@ -2,6 +2,7 @@
 
 import logging
 import uuid
+from pathlib import Path
 from typing import Any, Final
 
 from tqnode.clock import Clock, Rng
@@ -20,6 +21,32 @@ logger = logging.getLogger(__name__)
 
 class FoundingError(Exception):
     """The cluster can't be founded; the text says why and what to do."""
+
+
+def refuse_to_lose(database: Path) -> None:
+    """Returns if a node of a cluster may begin in the folder of ``database``, which is not yet one's.
+
+    Raises:
+        FoundingError: it is the queue of a node without peers.
+    """
+    if database.exists():
+        raise FoundingError(
+            f"{database} is the queue of a node without peers, and a cluster begins empty: run it without "
+            "peers and `tq export` its tasks, move the folder away, and `tq import` them into the cluster"
+        )
+
+
+def refuse_alone(node_db: Path) -> None:
+    """Returns if a node without peers may write to the queue beside ``node_db``.
+
+    Raises:
+        FoundingError: it is a cluster's. What was written would be in no log, and the next of the log's pages
+            would go into a database that is not theirs.
+    """
+    if node_db.exists():
+        raise FoundingError(
+            f"{node_db.parent} belongs to a node of a cluster: configure peers, or set another data_dir"
+        )
 
 
 class Founding:

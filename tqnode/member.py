@@ -14,7 +14,7 @@ from tqnode.api.service import Service
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
 from tqnode.errors import DiskFull, Elsewhere, HandoverFailed, NoLeader, NotFound, TqnodeError
-from tqnode.founding import FOUND, Founding, FoundingError
+from tqnode.founding import FOUND, Founding, FoundingError, refuse_to_lose
 from tqnode.handover import Handover
 from tqnode.keeping import past_of
 from tqnode.metrics import ClusterMetrics, LitestreamMetrics, Metrics
@@ -22,7 +22,7 @@ from tqnode.replication.disk_errors import DiskFailed, told_apart
 from tqnode.replication.local_log import Plan
 from tqnode.replication.ltx import LtxError
 from tqnode.replication.messages import AnyMessage
-from tqnode.replication.node_db import Kept, NodeDb, NoEntry
+from tqnode.replication.node_db import NODE_DB, Kept, NodeDb, NoEntry
 from tqnode.replication.peer_auth import choose_auth
 from tqnode.replication.peers import Content, Peers
 from tqnode.replication.replica import Replica
@@ -63,6 +63,7 @@ class Member:
     Raises:
         DiskFull, DiskFailed, SchemaTooNew: node.db can't be opened.
         AuthError: what nodes prove themselves by can't be used.
+        FoundingError: the folder holds a queue that would be lost.
     """
 
     def __init__(
@@ -93,6 +94,8 @@ class Member:
         self._cluster_metrics = ClusterMetrics(metrics.registry)
         self._on_fatal = on_fatal
         self._on_broken = on_broken
+        if not (data_dir / NODE_DB).exists():
+            refuse_to_lose(database)
         self._node_db = NodeDb(data_dir, clock=clock, rng=rng, on_fatal=on_fatal)
         others = {name: at for name, at in config.peer_addresses.items() if name != config.name}
         auth = choose_auth(
@@ -139,12 +142,8 @@ class Member:
             FoundingError: the folder holds a queue that would be lost.
         """
         kept = await self._node_db.kept()
-        if kept.cluster_id is None and self._database.exists():
-            raise FoundingError(
-                f"{self._database} is the queue of a node without peers, and a cluster begins empty: run it "
-                "without peers and `tq export` its tasks, move the folder away, and `tq import` them into "
-                "the cluster"
-            )
+        if kept.cluster_id is None:
+            refuse_to_lose(self._database)
         self.peers.introduce(self._card(kept.node_id, self._founding.cluster_of(kept)))
         await self.peers.start()
         self._spawn(self._run(), "member")

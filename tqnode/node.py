@@ -21,7 +21,7 @@ from tqnode.clock import Clock, Rng, SystemClock, SystemRng
 from tqnode.config import Config
 from tqnode.data_folder import DataFolder, FolderError
 from tqnode.errors import DiskFull, OutcomeUnknown, TqnodeError
-from tqnode.founding import FoundingError
+from tqnode.founding import FoundingError, refuse_alone
 from tqnode.http_server import HttpServer, ListenError, bind, url_of
 from tqnode.keeping import Keeping, plan_of
 from tqnode.member import Member
@@ -107,6 +107,7 @@ class Node:
             FolderError: the data folder can't be used.
             ListenError: the address can't be listened on.
             StoreError: the database can't be opened.
+            FoundingError: the folder is of a node of another kind, with or without peers.
             LitestreamError: Litestream can't be used.
             ArchiveError: the archive's credentials can't be used.
         """
@@ -169,20 +170,13 @@ class Node:
         except (DiskFull, DiskFailed, SchemaTooNew, apsw.Error) as error:
             raise StoreError(explain(folder.path / NODE_DB, error)) from error
         parts.push_async_callback(member.stop)
-        try:
-            await member.start()
-        except FoundingError as error:
-            raise StoreError(str(error)) from error
+        await member.start()
         return Served(vitals=member.vitals, past=member.past, cluster=member)
 
     def _start_alone(self, parts: contextlib.AsyncExitStack, folder: DataFolder, metrics: Metrics) -> Served:
         """A node without peers: it serves the queue from its start to its end."""
         config, clock, rng = self._config, self._clock, self._rng
-        if (folder.path / NODE_DB).exists():
-            # What it wrote would be in no log: the others' entries would change pages that are not theirs.
-            raise StoreError(
-                f"{folder.path} belongs to a node of a cluster: configure peers, or set data_dir to another"
-            )
+        refuse_alone(folder.path / NODE_DB)
         keeping = self._open_archive(folder, metrics)
         if keeping is not None:
             parts.push_async_callback(keeping.stop)
@@ -393,6 +387,7 @@ def run_node(config: Config, environ: Mapping[str, str], *, bootstrap: bool = Fa
         PeerListenError,
         AuthError,
         StoreError,
+        FoundingError,
         LitestreamError,
         ArchiveError,
     ) as error:
