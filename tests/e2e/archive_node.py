@@ -44,6 +44,12 @@ def children(node: NodeProcess) -> list[int]:
     return [pid for pid in map(int, listed) if b"litestream\0replicate" in command_line(pid)]
 
 
+def stands_still(pid: int) -> bool:
+    """Whether every thread of a process is stopped."""
+    threads = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
+
+
 def command_line(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -28,6 +28,7 @@ from tests.e2e.archive_node import (
     run,
     settle,
     stamp,
+    stands_still,
 )
 from tests.e2e.processes import NodeProcess, enqueue, running_node, told_once
 from tests.waiting import eventually
@@ -133,6 +134,7 @@ def test_an_archive_out_of_reach_makes_outcomes_unknown_and_the_node_unready_but
         enqueue(client)
         pid = children(node)[0]
         os.kill(pid, signal.SIGSTOP)
+        eventually(lambda: stands_still(pid))  # each of its threads, the one that answers among them
         answer = client.post("/v1/tasks", json={"kind": "k"})
         assert (answer.status_code, answer.json()["code"]) == (504, "outcome_unknown")
         # Long enough for everything that writes by itself to have met it.
