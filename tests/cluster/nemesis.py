@@ -13,6 +13,9 @@ CALM_S = (0.5, 3.0)
 LEADER_SHARE = 0.5
 """How often the leader is among the victims; chance alone would rarely hit it."""
 
+LEADERS = ("hand-over", "rolling restart")
+"""Kinds that always hit the leader; the second, one after another, all the others as well."""
+
 
 class Nemesis:
     """The source of all faults of a run.
@@ -63,6 +66,8 @@ class Nemesis:
         """One fault, from its beginning until its victims count again."""
         leader = self._cluster.leader()
         victims = choose_victims(self._cluster.names, leader.name if leader else None, self._chance)
+        if kind in LEADERS and leader is not None:
+            victims = (leader.name,)
         self._say(f"{kind}: {', '.join(victims)}{' (leads)' if leader and leader.name in victims else ''}")
         began = now()
         FAULTS[kind](Scene(self._cluster, victims, self._chance))

@@ -70,7 +70,7 @@ class Report:
         tasks: tasks that were there at the end.
         losses: acknowledged tasks that were not, by the third of the run.
         duplicates: tasks that were given out more than once.
-        unknowns: writes whose outcome the client never learned from that request.
+        unknowns: requests whose outcome the client never learned from them, by the reason.
         outage_s: how long writes were not acknowledged, in percentiles of the pauses.
         unavailable_share: of the whole time.
         reelection_s: from a fault on the leader to the next acknowledged write elsewhere.
@@ -88,7 +88,7 @@ class Report:
     tasks: int
     losses: dict[str, int]
     duplicates: int
-    unknowns: int
+    unknowns: dict[str, int]
     outage_s: dict[str, float]
     unavailable_share: float
     reelection_s: dict[str, float]
@@ -150,7 +150,7 @@ def summed_up(
         tasks=len(left),
         losses=lost_by_part(ops, left),
         duplicates=sum(count > 1 for count in grants.values()),
-        unknowns=sum(op.outcome == "info" for op in ops),
+        unknowns=dict(Counter(op.code for op in ops if op.outcome == "info")),
         outage_s=percentiles(pauses),
         unavailable_share=round(sum(pauses) / seconds, 4),
         reelection_s=percentiles(reelections(ops, faults)),

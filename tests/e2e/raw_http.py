@@ -67,6 +67,8 @@ class RawClient:
         Raises:
             NotSent: see there.
         """
+        if self._streams is not None and self._streams[0].at_eof():
+            self.close()  # the node ended it while it was idle: nothing was asked on it
         if self._streams is None:
             try:
                 self._streams = await asyncio.open_connection(self._host, self._port)
