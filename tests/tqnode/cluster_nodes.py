@@ -135,10 +135,11 @@ class Cluster:
         async def whole() -> bool:
             nodes = await self.status(await self.leader())
             committed = [node.get("committed") for node in nodes.values() if node["role"] == "leader"]
-            roles = {node["role"] for node in nodes.values()}
-            return roles <= {"leader", "standby", "witness"} and all(
-                node.get("last") == node.get("applied") == committed[0] is not None for node in nodes.values()
-            )
+            assert {node["role"] for node in nodes.values()} <= {"leader", "standby", "witness"}, nodes
+            for node in nodes.values():
+                assert node.get("last") == committed[0] is not None, nodes
+                assert node["role"] == "witness" or node.get("applied") == committed[0], nodes
+            return True
 
         await eventually_async(whole, within_s=within_s, every_s=0.1)
 
