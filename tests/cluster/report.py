@@ -1,6 +1,7 @@
 """The figures of a run: what was done to the cluster, what it acknowledged, and how long it did not."""
 
 import json
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -42,17 +43,19 @@ def reelections(ops: Iterable[Op], faults: Iterable[FaultRecord]) -> list[float]
     acks = sorted(
         (op.returned, op.node) for op in ops if op.outcome == "ok" and op.what in WRITES and op.node
     )
+    times = [at for at, _ in acks]
     found = []
     for fault in faults:
         if fault.leader not in fault.victims:
             continue
-        during = [(at, node) for at, node in acks if fault.began < at <= fault.ended]
-        before = [node for at, node in acks if at <= fault.began]
-        if not before:
+        first = bisect_right(times, fault.began)
+        if not first:
             continue
-        elsewhere = [at for at, node in during if node != before[-1]]
-        if elsewhere:
-            found.append(elsewhere[0] - fault.began)
+        led_by = acks[first - 1][1]
+        for at, node in acks[first : bisect_right(times, fault.ended)]:
+            if node != led_by:
+                found.append(at - fault.began)
+                break
     return found
 
 
