@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.archive_node import SLOW_S, archived, node_of, settle, stamp
 from tests.e2e.processes import NodeProcess, enqueue
+from tests.e2e.three_nodes import free_ports, three_nodes
 from tests.e2e.worker_process import ROOT
 from tests.waiting import eventually
 
@@ -116,3 +117,52 @@ def test_the_commands_below_run_as_they_stand(tmp_path: Path, heading: str) -> N
         (script,) = commands(heading)
         told = shell(script, tmp_path, node, MOMENT=stamp(moment))
         assert "ready" in told
+
+
+def test_what_is_left_of_a_lost_majority_begins_a_new_cluster_as_the_page_says(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    copying, exporting, importing = commands("When a majority is lost for good")
+    with three_nodes(tmp_path / "old") as cluster:
+        leader = cluster.leader()
+        with httpx.Client(base_url=cluster.nodes[leader].url) as client:
+            made = [enqueue(client, payload=number) for number in range(3)]
+            running = client.post("/v1/claims", json={"worker": "w", "max": 1}).json()["tasks"]
+        cluster.make_whole()
+        left = next(name for name in cluster.nodes if name != leader)
+        for name, node in cluster.nodes.items():
+            if name != left:
+                node.kill()
+                shutil.rmtree(node.data_dir)
+        survivor = cluster.nodes[left]
+        survivor.stop()
+        assert len(made) == 3
+        assert len(running) == 1
+        (port,) = free_ports(1)
+        shell(copying, tmp_path, survivor, SURVIVOR=str(survivor.data_dir))
+        told = shell(exporting.replace("127.0.0.1:7444", f"127.0.0.1:{port}"), tmp_path, survivor)
+        assert "ready" in told
+    with three_nodes(tmp_path / "new") as cluster:
+        shell(importing, tmp_path, cluster.nodes["a"])
+        assert total(cluster.nodes[cluster.leader()]) == {"ready": 3}
+
+
+def test_a_node_whose_disk_was_lost_counts_again_when_the_page_says_so(tmp_path: Path) -> None:
+    (script,) = commands("When the disk of a cluster's node is lost")
+    with three_nodes(tmp_path) as cluster:
+        with httpx.Client(base_url=cluster.nodes[cluster.leader()].url) as client:
+            task_id = enqueue(client)
+        leader = cluster.leader()
+        lost = next(name for name in ("b", "c") if name != leader)
+        cluster.nodes[lost].kill()
+        shutil.rmtree(cluster.nodes[lost].data_dir)
+        cluster.nodes[lost].restart()
+        urls = ",".join(cluster.urls)
+        told = shell(script, tmp_path, cluster.nodes[leader], NODE=lost, TQ_URL=urls)
+        assert "joining" not in told
+        # It is needed for the majority now, and is one half of it.
+        other = next(name for name in cluster.nodes if name not in (lost, leader))
+        cluster.nodes[other].kill()
+        with httpx.Client(base_url=cluster.nodes[cluster.leader()].url) as client:
+            assert client.get(f"/v1/tasks/{task_id}").json()["state"] == "ready"
+            enqueue(client)

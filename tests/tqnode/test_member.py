@@ -11,6 +11,7 @@ from tests.tqnode.cluster_nodes import LEASE_S, SLOW_S, Cluster, running_cluster
 from tests.waiting import eventually_async
 from tqnode import member
 from tqnode.clock import SystemClock
+from tqnode.node import StoreError
 from tqnode.replication.state import Settings
 
 
@@ -163,3 +164,23 @@ async def test_a_node_can_be_stopped_at_any_moment_of_its_start(tmp_path: Path) 
             await cluster.start(name)
         assert await cluster.has(task_id)
         await cluster.until_whole()
+
+
+async def test_a_node_whose_node_db_is_damaged_says_what_to_do_and_that_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(member, "Settings", functools.partial(Settings, new_term_every_s=3.0))
+    async with running_cluster(tmp_path) as cluster:
+        task_id = await cluster.enqueue()
+        name = (await cluster.standbys())[0]
+        await cluster.stop(name)
+        file = cluster.data_dir(name) / "node.db"
+        data = bytearray(await asyncio.to_thread(file.read_bytes))
+        data[100:8000] = bytes(7900)
+        await asyncio.to_thread(file.write_bytes, data)
+        with pytest.raises(StoreError, match=r"node\.db is damaged .*; move its whole folder away"):
+            await cluster.start(name)
+        await asyncio.to_thread(cluster.data_dir(name).rename, tmp_path / "away")
+        await cluster.start(name)
+        await cluster.until_whole()
+        assert await cluster.has(task_id)

@@ -343,6 +343,6 @@ def _explain(path: Path, error: Exception) -> str:
             return f"{error} ({path}); check the disk before you start again"
         case _:
             return (
-                f"{path} is damaged ({error}); move it, {path.name}-wal and the folder log away: "
-                "the node then comes back as one with an empty disk and takes all from the others"
+                f"{path} is damaged ({error}); move its whole folder away: the node then comes back as one "
+                "with an empty disk and takes all from the others"
             )
