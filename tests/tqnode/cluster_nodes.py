@@ -20,6 +20,7 @@ from tqnode.config import Config
 from tqnode.member import Member
 from tqnode.node import Node
 from tqnode.sd_notify import SdNotify
+from tqnode.tenure import Tenure
 
 NAMES = ("a", "b", "c")
 SLOW_S = 60.0
@@ -174,3 +175,16 @@ async def running_cluster(
         await cluster.start(*names[1:])
         await cluster.leader()
         yield cluster
+
+
+def tenure_of(cluster: Cluster, name: str) -> Tenure:
+    tenure = cluster.member(name)._tenure
+    assert tenure is not None
+    return tenure
+
+
+def litestream_of(cluster: Cluster, name: str) -> int:
+    litestream = tenure_of(cluster, name).log._litestream
+    assert litestream is not None
+    assert litestream.pid is not None
+    return litestream.pid
