@@ -238,6 +238,18 @@ def test_a_snapshot_the_disk_cannot_take_leaves_nothing_behind(history: History,
     assert os.listdir(tmp_path) == ["tq.db"]
 
 
+def test_a_write_the_system_cuts_short_goes_on_where_it_stopped(
+    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_some(descriptor: int, content: memoryview, offset: int) -> int:
+        return write(descriptor, content[:700], offset)
+
+    write = os.pwrite
+    monkeypatch.setattr(os, "pwrite", write_some)
+    apply(tmp_path / "tq.db", files(history.entries))
+    assert (tmp_path / "tq.db").read_bytes() == history.states[-1]
+
+
 def test_a_change_the_disk_cannot_take_fails_and_is_made_later(history: History, tmp_path: Path) -> None:
     database = tmp_path / "tq.db"
     apply(database, files([history.snapshot]))
