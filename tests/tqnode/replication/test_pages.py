@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,48 +20,13 @@ from hypothesis import strategies as st
 from tests.tqnode.replication import crashing_apply
 from tests.tqnode.replication.litestream_bench import following, open_database
 from tests.tqnode.replication.ltx_files import craft, header
+from tests.tqnode.replication.workload import Write, create, perform, rows, writes
 from tqnode.replication.ltx import LtxError, LtxFile
 from tqnode.replication.pages import HELD_BYTES_MAX, DivergedFile, apply
 
 WAL_PAGES = 20  # so few that Litestream checkpoints amid the workload
 LOCK_PGNO = 0x4000_0000 // 65536 + 1
-ROWS = """
-    WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < ?)
-    INSERT INTO t (text) SELECT substr(hex(randomblob(?)), 1, ?) FROM counted
-"""
-
 EXAMPLES = settings().max_examples
-
-Write = tuple[str, int, int]
-writes = st.one_of(
-    st.tuples(st.just("insert"), st.integers(1, 60), st.integers(0, 9000)),
-    st.tuples(st.sampled_from(["update", "delete"]), st.integers(1, 5), st.integers(0, 4)),
-    st.tuples(st.sampled_from(["vacuum", "shrink", "index", "table"]), st.integers(0, 99), st.just(0)),
-)
-
-
-def perform(connection: apsw.Connection, write: Write) -> None:
-    what, first, second = write
-    match what:
-        case "insert":
-            connection.execute(ROWS, (first, second // 2 + 1, second))
-        case "update":
-            connection.execute("UPDATE t SET text = text || 'x' WHERE id % ? = ?", (first, second))
-        case "delete":
-            connection.execute("DELETE FROM t WHERE id % ? = ?", (first, second))
-        case "vacuum":
-            connection.execute("VACUUM")
-        case "shrink":
-            connection.execute(f"PRAGMA incremental_vacuum({first})")
-        case "index":
-            connection.execute("DROP INDEX IF EXISTS by_text; CREATE INDEX by_text ON t (text)")
-        case "table":
-            connection.execute("DROP TABLE IF EXISTS other; CREATE TABLE other AS SELECT * FROM t")
-
-
-def create(connection: apsw.Connection) -> None:
-    connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, text)")
-    perform(connection, ("insert", 20, 300))
 
 
 def files(entries: Sequence[bytes]) -> list[LtxFile]:
@@ -99,14 +63,6 @@ def test_applied_entries_give_what_litestream_restores(
                 assert standby.read_bytes() == litestream.restore(restored, txid=last.max_txid)
         connection.close()
         assert rows(folder / "tq.db") == rows(standby)
-
-
-def rows(database: Path) -> list[tuple[object, ...]]:
-    connection = apsw.Connection(str(database))
-    assert connection.pragma("integrity_check") == "ok"
-    found = connection.execute("SELECT * FROM t ORDER BY id").fetchall()
-    connection.close()
-    return found
 
 
 @dataclass(frozen=True)
