@@ -6,12 +6,20 @@ sort in the order of enqueueing.
 """
 
 import re
+import struct
+from collections.abc import Sequence
+from itertools import repeat
 
 SEQ_BITS = 42
 NONCE_BITS = 32
 _LOW_BITS = SEQ_BITS - 12
 _LOW_MASK = (1 << _LOW_BITS) - 1
 _WRITTEN = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_CHARS = 36
+_DASHES = (8, 13, 18, 23)
+_parts = struct.Struct(">QII")
+_places = struct.Struct(">6xHI4x")
+_groups = struct.Struct("8s4s4s4s12s")
 
 
 def pack(*, at_ms: int, seq: int, nonce: int) -> bytes:
@@ -27,10 +35,32 @@ def pack(*, at_ms: int, seq: int, nonce: int) -> bytes:
     return (high << 64 | low).to_bytes(16, "big")
 
 
+def pack_all(*, at_ms: int, seqs: range, nonces: int) -> list[bytes]:
+    """The ids of many tasks of one time, with a tenth of the work for each.
+
+    Args:
+        at_ms: milliseconds since 1970, below 2**48.
+        seqs: their row numbers, one after the other and below 2**42.
+        nonces: 32 random bits for each.
+    """
+    words = struct.unpack(f">{len(seqs)}I", nonces.to_bytes(4 * len(seqs), "big"))
+    if not seqs or seqs[0] >> _LOW_BITS != seqs[-1] >> _LOW_BITS:
+        return [pack(at_ms=at_ms, seq=seq, nonce=nonce) for seq, nonce in zip(seqs, words, strict=True)]
+    high = at_ms << 16 | 0x7000 | seqs[0] >> _LOW_BITS
+    first = 2 << _LOW_BITS | seqs[0] & _LOW_MASK
+    return list(map(_parts.pack, repeat(high), range(first, first + len(seqs)), words))
+
+
 def seq_of(packed: bytes) -> int:
     """The row number in an id's 16 bytes."""
     number = int.from_bytes(packed, "big")
     return (number >> 64 & 0xFFF) << _LOW_BITS | (number >> NONCE_BITS) & _LOW_MASK
+
+
+def seqs_of(packed: Sequence[bytes]) -> list[int]:
+    """The row numbers in the 16 bytes of many ids."""
+    places = _places.iter_unpack(b"".join(packed))
+    return [(high & 0xFFF) << _LOW_BITS | low & _LOW_MASK for high, low in places]
 
 
 def time_ms_of(written: str) -> int:
@@ -44,6 +74,15 @@ def text(packed: bytes) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
+def texts(packed: Sequence[bytes]) -> list[str]:
+    """Many ids as people write them."""
+    if len(packed) == 1:
+        return [text(packed[0])]
+    digits = b"".join(packed).hex().encode()
+    # All of it happens inside the interpreter's own functions: half the time of a loop.
+    return b" ".join(map(b"-".join, _groups.iter_unpack(digits))).decode().split()
+
+
 def parse(written: str) -> bytes:
     """The 16 bytes of a written id.
 
@@ -54,3 +93,20 @@ def parse(written: str) -> bytes:
     if not _WRITTEN.fullmatch(written):
         raise ValueError("not a UUID")
     return bytes.fromhex(written.replace("-", ""))
+
+
+def parse_all(written: Sequence[str]) -> list[bytes]:
+    """The 16 bytes of many written ids.
+
+    Raises:
+        ValueError: one of them is not a UUID.
+    """
+    whole = "".join(written)
+    dashes = "-" * len(written)
+    if {*map(len, written)} - {_CHARS} or any(whole[place::_CHARS] != dashes for place in _DASHES):
+        raise ValueError("not all are UUIDs")
+    # It skips spaces: whoever has one lacks a digit.
+    packed = bytes.fromhex(whole.replace("-", ""))
+    if len(packed) != 16 * len(written):
+        raise ValueError("not all are UUIDs")
+    return [packed[start : start + 16] for start in range(0, len(packed), 16)]

@@ -135,7 +135,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[TaskError, ...]
 
 
-class ClaimedTask(msgspec.Struct, frozen=True, kw_only=True):
+class ClaimedTask(msgspec.Struct, frozen=True):
     """A task as its worker receives it."""
 
     id: str
@@ -156,7 +156,7 @@ class ClaimedTask(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
 
 
-class Finished(msgspec.Struct, frozen=True, kw_only=True):
+class Finished(msgspec.Struct, frozen=True):
     """Where a finish took a task. Stored as its receipt, so that a repeated finish answers the same."""
 
     id: str

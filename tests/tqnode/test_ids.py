@@ -1,7 +1,7 @@
 import uuid
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tqnode import ids
@@ -9,6 +9,7 @@ from tqnode import ids
 times_ms = st.integers(0, (1 << 48) - 1)
 seqs = st.integers(0, (1 << ids.SEQ_BITS) - 1)
 nonces = st.integers(0, (1 << ids.NONCE_BITS) - 1)
+GOOD = "0190163d-8694-7000-8000-000000000000"
 
 
 @given(at_ms=times_ms, seq=seqs, nonce=nonces)
@@ -41,6 +42,21 @@ def test_ids_sort_by_time_and_then_by_row_whatever_their_random_bits(
     assert written == sorted(written)
 
 
+@given(at_ms=times_ms, first=st.integers(0, (1 << ids.SEQ_BITS) - 41), words=st.lists(nonces, max_size=40))
+@example(at_ms=1, first=(1 << 30) - 2, words=[1, 2, 3, 4])
+def test_many_ids_are_the_same_as_each_alone(at_ms: int, first: int, words: list[int]) -> None:
+    seqs = range(first, first + len(words))
+    together = int.from_bytes(b"".join(word.to_bytes(4, "big") for word in words), "big")
+    packed = ids.pack_all(at_ms=at_ms, seqs=seqs, nonces=together)
+    assert packed == [
+        ids.pack(at_ms=at_ms, seq=seq, nonce=nonce) for seq, nonce in zip(seqs, words, strict=True)
+    ]
+    assert ids.seqs_of(packed) == list(seqs)
+    written = ids.texts(packed)
+    assert written == [ids.text(one) for one in packed]
+    assert ids.parse_all(written) == packed
+
+
 @pytest.mark.parametrize(
     "written",
     [
@@ -62,6 +78,22 @@ def test_ids_sort_by_time_and_then_by_row_whatever_their_random_bits(
 def test_what_is_not_written_as_a_uuid_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         ids.parse(written)
+    for many in ([written], [GOOD, written], [written, GOOD], [written, written]):
+        with pytest.raises(ValueError, match=r".*"):
+            ids.parse_all(many)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (GOOD[:-1], GOOD + "0"),  # together as long as two
+        (GOOD[:-2] + " 0", GOOD),
+        (GOOD[:-1] + "-", "0" + GOOD[1:]),
+    ],
+)
+def test_ids_that_are_none_are_refused_though_they_add_up_to_some(one: str, other: str) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        ids.parse_all([one, other])
 
 
 @given(st.text())

@@ -1,8 +1,9 @@
 """Hands ready tasks to a worker, under a lease."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from heapq import merge
+from itertools import islice, repeat
 
 import msgspec
 
@@ -24,6 +25,8 @@ _FIND_WORKER_STATE = statement("find_worker_state")
 PAYLOADS_MAX = 16 * 1024 * 1024
 """Bytes of payload after which a claim takes no further task."""
 _PAYLOAD = 12
+_READ_AHEAD = 16
+"""Rows read at a time; a claim's last ones may be read in vain."""
 
 
 def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask] | None:
@@ -53,13 +56,8 @@ def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask] | None:
             "now_ms": tx.now_ms,
             "max": wanted,
         }
-        rows = []
         with ExitStack() as open_rows:
-            for row in _best_first(tx, ask.kinds, params, open_rows):
-                rows.append(row)
-                room -= len(row[_PAYLOAD])
-                if len(rows) == wanted or room <= 0:
-                    break
+            rows, room = _within(_best_first(tx, ask.kinds, params, open_rows), wanted, room)
         if not rows:
             continue
         # The statement that found them holds nothing up: nobody else writes during the transaction.
@@ -68,12 +66,12 @@ def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask] | None:
         else:
             seqs = msgspec.json.encode([row[0] for row in rows]).decode()
             tx.run(_CLAIM_MANY, params | {"seqs": seqs})
-        claimed += [_hand_over(tx, ask, queue, secret, row) for row in rows]
+        claimed += _hand_over(tx, ask, queue, secret, rows)
         tx.moved(queue, TaskState.READY, TaskState.RUNNING, len(rows))
     return claimed
 
 
-def _best_first(tx: Tx, kinds: Sequence[str] | None, params: Params, open_rows: ExitStack) -> Iterable[Row]:
+def _best_first(tx: Tx, kinds: Sequence[str] | None, params: Params, open_rows: ExitStack) -> Iterator[Row]:
     """The ready tasks of a queue in the order of claims, found one by one."""
     if kinds is None:
         return open_rows.enter_context(closing(tx.each(_FIND, params)))
@@ -88,44 +86,65 @@ def _rank(row: Row) -> tuple[int, int, int]:
     return -row[3], row[4], row[0]
 
 
-def _hand_over(tx: Tx, ask: Ask, queue: str, secret: int, row: Row) -> ClaimedTask:
-    """The task as it is now; ``row`` is from before its claim."""
+def _within(found: Iterator[Row], wanted: int, room: int) -> tuple[list[Row], int]:
+    """The first ``wanted`` rows, or those with which the payloads take ``room``; and what room is left."""
+    rows: list[Row] = []
+    while room > 0 and (part := list(islice(found, min(_READ_AHEAD, wanted - len(rows))))):
+        size = sum([len(row[_PAYLOAD]) for row in part])
+        while size - len(part[-1][_PAYLOAD]) >= room:
+            size -= len(part.pop()[_PAYLOAD])
+        room -= size
+        rows += part
+    return rows, room
+
+
+def _hand_over(tx: Tx, ask: Ask, queue: str, secret: int, rows: list[Row]) -> list[ClaimedTask]:
+    """The tasks as they are now; ``rows`` are from before their claim."""
     (
         _,
         packed,
-        kind,
-        priority,
-        run_at_ms,
+        kinds,
+        priorities,
+        runs_at_ms,
         grants,
-        attempt,
+        attempts_before,
         max_attempts,
         crashes,
-        lease_ms,
-        timeout_ms,
+        leases_ms,
+        timeouts_ms,
         created_at_ms,
-        payload,
-        meta,
+        payloads,
+        metas,
         tags,
-    ) = row
-    attempt += 1
+    ) = zip(*rows, strict=True)
+    now_ms = tx.now_ms
+    attempts = [attempt + 1 for attempt in attempts_before]
     if ask.lease_ms is not None:
-        lease_ms = ask.lease_ms
-    tx.effects.events.append(TaskEvent(packed, queue, kind, TaskState.RUNNING, tx.now_ms, attempt))
-    return ClaimedTask(
-        id=ids.text(packed),
-        token=token.write(grants + 1, secret),
-        queue=queue,
-        kind=kind,
-        priority=priority,
-        attempt=attempt,
-        max_attempts=max_attempts,
-        crashes=crashes,
-        lease_ms=lease_ms,
-        lease_expires_at_ms=tx.now_ms + lease_ms,
-        timeout_ms=timeout_ms,
-        created_at_ms=created_at_ms,
-        run_at_ms=run_at_ms,
-        payload=payload,
-        meta=meta,
-        tags=texts_of(tags) if tags else (),
+        leases_ms = (ask.lease_ms,) * len(rows)
+    # Most have been claimed equally often.
+    tokens = {before: token.write(before + 1, secret) for before in {*grants}}
+    tx.effects.events += map(
+        TaskEvent, packed, repeat(queue), kinds, repeat(TaskState.RUNNING), repeat(now_ms), attempts
+    )
+    # By position, column by column: in a loop, with names, a task takes three times as long.
+    return list(
+        map(
+            ClaimedTask,
+            ids.texts(packed),
+            map(tokens.__getitem__, grants),
+            repeat(queue),
+            kinds,
+            priorities,
+            attempts,
+            max_attempts,
+            crashes,
+            leases_ms,
+            [now_ms + lease_ms for lease_ms in leases_ms],
+            timeouts_ms,
+            created_at_ms,
+            runs_at_ms,
+            payloads,
+            metas,
+            [texts_of(one) if one else () for one in tags],
+        )
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import repeat
 
 import msgspec
 
@@ -30,6 +31,9 @@ _ADD_QUEUE = statement("add_queue")
 _READ_DEPTH = statement("read_depth")
 _FIND_IDEMPOTENCY = statement("find_idempotency")
 _ADD_IDEMPOTENCY = statement("add_idempotency")
+
+# Looked up once: an enum's member costs as much as a short call.
+_READY = TaskState.READY
 
 _answers = msgspec.json.Decoder(list[Enqueued])
 _some_answers = msgspec.json.Decoder(list[Enqueued | None])
@@ -97,58 +101,72 @@ class Enqueuer:
             QueueFull: as in :meth:`once`.
         """
         self._admit(tx, specs)
-        nonces = self._rng.bits(ids.NONCE_BITS * len(specs))
         answers: list[Enqueued] = []
-        entered: dict[tuple[str, TaskState], int] = {}
+        fresh: list[TaskSpec] = []
         for spec in specs:
             if spec.unique_key is not None:
                 # What comes before in the same request may hold the key.
+                answers += self._make(tx, fresh)
+                fresh = []
                 survivor = self._settle_key(tx, spec)
                 if survivor is not None:
                     answers.append(survivor)
                     continue
-            nonce = nonces & (1 << ids.NONCE_BITS) - 1
-            nonces >>= ids.NONCE_BITS
-            made = self._prepare(tx, spec, nonce)
-            answers.append(made)
-            where = spec.queue, made.state
-            entered[where] = entered.get(where, 0) + 1
-        for (queue, state), tasks in entered.items():
-            tx.moved(queue, None, state, tasks)
-        return answers
+            fresh.append(spec)
+        return answers + self._make(tx, fresh)
 
     def _enqueue_one(self, tx: Tx, spec: TaskSpec) -> Enqueued:
         return self.enqueue(tx, [spec])[0]
 
-    def _prepare(self, tx: Tx, spec: TaskSpec, nonce: int) -> Enqueued:
-        seq = tx.take_seq()
-        packed = ids.pack(at_ms=tx.id_ms, seq=seq, nonce=nonce)
-        state, run_at_ms = entry(tx, spec)
+    def _make(self, tx: Tx, specs: Sequence[TaskSpec]) -> list[Enqueued]:
+        """Notes the rows of new tasks, and tells of them."""
+        if not specs:
+            return []
+        seqs, made_ms = tx.take_seqs(len(specs)), tx.id_ms
+        nonces = self._rng.bits(ids.NONCE_BITS * len(specs))
+        packed = ids.pack_all(at_ms=made_ms, seqs=seqs, nonces=nonces)
+        entries = [entry(tx, spec) for spec in specs]
         tx.insert(
             _INSERT_TASK,
-            (
-                seq,
-                packed,
-                spec.queue,
-                spec.kind,
-                state,
-                spec.priority,
-                run_at_ms,
-                tx.id_ms,
-                spec.max_attempts,
-                spec.lease_ms,
-                spec.timeout_ms,
-                spec.expires_at_ms,
-                spec.unique_key,
-                spec.unique_states if spec.unique_key is not None else None,
-            ),
+            [
+                (
+                    seq,
+                    task_id,
+                    spec.queue,
+                    spec.kind,
+                    state,
+                    spec.priority,
+                    run_at_ms,
+                    made_ms,
+                    spec.max_attempts,
+                    spec.lease_ms,
+                    spec.timeout_ms,
+                    spec.expires_at_ms,
+                    spec.unique_key,
+                    None if spec.unique_key is None else spec.unique_states,
+                )
+                for seq, task_id, spec, (state, run_at_ms) in zip(seqs, packed, specs, entries, strict=True)
+            ],
         )
-        tags = msgspec.json.encode(spec.tags).decode() if spec.tags else None
-        tx.insert(_INSERT_BODY, (seq, spec.payload, spec.meta, tags, spec.retry))
-        for tag in spec.tags:
-            tx.insert(_INSERT_TAG, (tag, seq))
-        announce(tx, packed, spec, state, run_at_ms)
-        return Enqueued(ids.text(packed), state, False, run_at_ms)
+        tx.insert(
+            _INSERT_BODY,
+            [
+                (seq, spec.payload, spec.meta, _encode_tags(spec) if spec.tags else None, spec.retry)
+                for seq, spec in zip(seqs, specs, strict=True)
+            ],
+        )
+        tags = [(tag, seq) for seq, spec in zip(seqs, specs, strict=True) for tag in spec.tags]
+        if tags:
+            tx.insert(_INSERT_TAG, tags)
+        announce(tx, packed, specs, entries)
+        states, runs_ms = zip(*entries, strict=True)
+        entered: dict[tuple[str, TaskState], int] = {}
+        for spec, state in zip(specs, states, strict=True):
+            where = spec.queue, state
+            entered[where] = entered.get(where, 0) + 1
+        for (queue, state), tasks in entered.items():
+            tx.moved(queue, None, state, tasks)
+        return list(map(Enqueued, ids.texts(packed), states, repeat(False), runs_ms))
 
     def _admit(self, tx: Tx, specs: Sequence[TaskSpec]) -> None:
         """Makes the queues that are new; refuses what would go beyond the limits."""
@@ -217,12 +235,12 @@ class Enqueuer:
             },
         )
         replace_tags(tx, seq, spec.tags)
-        tags = msgspec.json.encode(spec.tags).decode() if spec.tags else None
+        tags = _encode_tags(spec) if spec.tags else None
         body = {"seq": seq, "payload": spec.payload, "meta": spec.meta, "tags": tags, "retry": spec.retry}
         tx.run(_REPLACE_BODY, body)
         tx.moved(queue, TaskState(before), None)
         tx.moved(spec.queue, None, state)
-        announce(tx, packed, spec, state, run_at_ms)
+        announce(tx, [packed], [spec], [(state, run_at_ms)])
         return Enqueued(ids.text(packed), state, True)
 
 
@@ -230,17 +248,28 @@ def entry(tx: Tx, spec: TaskSpec) -> tuple[TaskState, int]:
     """The state a new task enters, and its run_at."""
     # Tasks for now take the ids' time, which never steps back: FIFO survives a clock that does.
     if spec.run_at_ms is None or spec.run_at_ms <= tx.now_ms:
-        return TaskState.READY, tx.id_ms
+        return _READY, tx.id_ms
     return TaskState.SCHEDULED, spec.run_at_ms
 
 
-def announce(tx: Tx, packed: bytes, spec: TaskSpec, state: TaskState, run_at_ms: int) -> None:
-    """Notes for those who wait that a task entered ``state``."""
-    tx.effects.events.append(TaskEvent(packed, spec.queue, spec.kind, state, tx.now_ms, 0))
-    if state is TaskState.READY:
-        tx.effects.ready.append((spec.queue, spec.kind, spec.priority))
-    else:
-        tx.effects.due_ms.append(run_at_ms)
+def announce(
+    tx: Tx, packed: Sequence[bytes], specs: Sequence[TaskSpec], entries: Sequence[tuple[TaskState, int]]
+) -> None:
+    """Notes for those who wait that tasks entered their states; a line of the arguments is about one."""
+    effects, now_ms = tx.effects, tx.now_ms
+    effects.events += [
+        TaskEvent(task_id, spec.queue, spec.kind, state, now_ms, 0)
+        for task_id, spec, (state, _) in zip(packed, specs, entries, strict=True)
+    ]
+    for spec, (state, run_at_ms) in zip(specs, entries, strict=True):
+        if state is _READY:
+            effects.ready.append((spec.queue, spec.kind, spec.priority))
+        else:
+            effects.due_ms.append(run_at_ms)
+
+
+def _encode_tags(spec: TaskSpec) -> str:
+    return msgspec.json.encode(spec.tags).decode()
 
 
 def _known_answer(tx: Tx, idempotency: Idempotency | None) -> bytes | None:

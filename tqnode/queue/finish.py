@@ -1,7 +1,8 @@
 """Ends an attempt: complete, fail, snooze. Fenced by the token, and repeatable with it."""
 
 from collections.abc import Sequence
-from itertools import islice
+from contextlib import suppress
+from itertools import islice, repeat
 from typing import Any
 
 import apsw
@@ -99,48 +100,46 @@ class Finisher:
 
     def _complete_all(self, tx: Tx, run: dict[str, Complete]) -> list[Finished | TqnodeError]:
         """Completes plain ones, each of another task, with two statements for all of them."""
-        wanted: dict[int, tuple[bytes, Complete]] = {}
-        for task_id, asked in run.items():
-            try:
-                packed = ids.parse(task_id)
-            except ValueError:
-                continue
-            wanted[ids.seq_of(packed)] = packed, asked
-        found = {row[0]: row for row in tx.all(_READ_RUNNING, {"seqs": _encode_seqs(list(wanted))})}
-        held = [
-            found[seq]
-            for seq, (packed, asked) in wanted.items()
-            if seq in found and found[seq][1] == packed and token.write(*found[seq][2:4]) == asked.token
-        ]
+        wanted = _packed_ids(run)
+        seqs = ids.seqs_of(list(wanted))
+        found = {row[1]: row for row in tx.all(_READ_RUNNING, {"seqs": _encode_seqs(seqs)})}
+        tokens = {fence: token.write(*fence) for fence in {row[2:4] for row in found.values()}}
+        held = {
+            task_id: row
+            for packed, task_id in wanted.items()
+            if (row := found.get(packed)) and tokens[row[2:4]] == run[task_id].token
+        }
         try:
-            tx.run(_COMPLETE_MANY, {"seqs": _encode_seqs([row[0] for row in held]), "now_ms": tx.now_ms})
+            seqs = [row[0] for row in held.values()]
+            tx.run(_COMPLETE_MANY, {"seqs": _encode_seqs(seqs), "now_ms": tx.now_ms})
         except apsw.ConstraintError:
             # One must give up its unique key first: each on its own finds out which.
-            held = []
-        self._note_completions(tx, held, [wanted[row[0]][1] for row in held])
-        answers: dict[str, Finished | TqnodeError] = {}
-        for row in held:
-            task_id = wanted[row[0]][1].id
-            answers[task_id] = Finished(id=task_id, state=TaskState.SUCCEEDED)
+            held = {}
+        self._note_completions(tx, held, run)
+        if len(held) == len(run):
+            return list(map(Finished, run, repeat(TaskState.SUCCEEDED)))
         # What is left was finished before, or lost, or is none.
-        return [answers[asked.id] if asked.id in answers else self._try(tx, asked) for asked in run.values()]
+        return [
+            Finished(task_id, TaskState.SUCCEEDED) if task_id in held else self._try(tx, asked)
+            for task_id, asked in run.items()
+        ]
 
-    def _note_completions(self, tx: Tx, held: list[Row], asked: list[Complete]) -> None:
+    def _note_completions(self, tx: Tx, held: dict[str, Row], asked: dict[str, Complete]) -> None:
         """Notes the results, moves and events of tasks that were completed together."""
+        if not held:
+            return
         results = [
-            (row[0], complete.result)
-            for row, complete in zip(held, asked, strict=True)
-            if complete.result is not None
+            (row[0], asked[task_id].result)
+            for task_id, row in held.items()
+            if asked[task_id].result is not None
         ]
         if results:
             tx.many(_WRITE_RESULT, results)
-        moved: dict[str, int] = {}
-        for _, packed, _, _, queue, kind, attempt in held:
-            moved[queue] = moved.get(queue, 0) + 1
-            event = TaskEvent(packed, queue, kind, TaskState.SUCCEEDED, tx.now_ms, attempt)
-            tx.effects.events.append(event)
-        for queue, tasks in moved.items():
-            tx.moved(queue, TaskState.RUNNING, TaskState.SUCCEEDED, tasks)
+        _, packed, _, _, queues, kinds, attempts = zip(*held.values(), strict=True)
+        state = TaskState.SUCCEEDED
+        tx.effects.events += map(TaskEvent, packed, queues, kinds, repeat(state), repeat(tx.now_ms), attempts)
+        for queue in {*queues}:
+            tx.moved(queue, TaskState.RUNNING, state, queues.count(queue))
 
     def _complete(self, tx: Tx, asked: Complete, where: dict[str, Any], fence: token.Fence) -> Finished:
         params = where | {
@@ -267,6 +266,18 @@ def _completions(asked: Sequence[Finish], start: int) -> dict[str, Complete]:
             break
         run[one.id] = one
     return run
+
+
+def _packed_ids(run: dict[str, Complete]) -> dict[bytes, str]:
+    """The bytes of the keys that are ids: each once, however often and however it is written."""
+    try:
+        return dict(zip(ids.parse_all(list(run)), run, strict=True))
+    except ValueError:
+        packed = {}
+        for task_id in run:
+            with suppress(ValueError):  # it is no task's: the one who asked is told so
+                packed[ids.parse(task_id)] = task_id
+        return packed
 
 
 def _encode_seqs(seqs: list[int]) -> str:

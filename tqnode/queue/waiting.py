@@ -104,8 +104,9 @@ class Waiting:
     def wake(self, effects: Effects) -> None:
         """Wakes one claim for each task that became claimable, and those whose queue or worker may go on."""
         for cause in effects.ready:
-            if self._lines:
-                self.wake_one(*cause)
+            if not self._lines:
+                break
+            self.wake_one(*cause)
         for queue in effects.resumed:
             for waiter in list(self._lines.get(queue, ())):
                 self._wake(waiter, None)

@@ -1,6 +1,6 @@
 """One operation's view of the transaction it runs in."""
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -44,8 +44,8 @@ class Effects:
     __slots__ = ("due_ms", "events", "inserts", "moves", "ready", "resumed", "steered")
 
     def __init__(self) -> None:
-        self.inserts: list[tuple[str, Row]] = []
-        """(statement's name, its parameters) of the rows that are not written yet."""
+        self.inserts: list[tuple[str, Sequence[Row]]] = []
+        """(statement's name, rows of its parameters) of what is not written yet."""
         self.moves: list[tuple[str, TaskState | None, TaskState | None, int]] = []
         self.events: list[TaskEvent] = []
         self.ready: list[tuple[str, str | None, int]] = []
@@ -89,7 +89,17 @@ class Tx:
         last_id_ms: the newest id's time, which the next ids don't go below.
     """
 
-    __slots__ = ("_connection", "_owed", "depths", "effects", "id_ms", "next_seq", "now_ms", "settled")
+    __slots__ = (
+        "_connection",
+        "_noted",
+        "_owed",
+        "depths",
+        "effects",
+        "id_ms",
+        "next_seq",
+        "now_ms",
+        "settled",
+    )
 
     def __init__(self, connection: apsw.Connection, *, now_ms: int, next_seq: int, last_id_ms: int) -> None:
         self._connection = connection
@@ -99,6 +109,7 @@ class Tx:
         self.effects = Effects()
         self.depths: dict[str, int] = {}
         """How many tasks wait now in the queues that this group was found to have to do with."""
+        self._noted = 0
         self._owed = 0
         self.settled = 0
         """Rows that earlier operations had noted and this one's statements brought to be written."""
@@ -106,7 +117,7 @@ class Tx:
     def begin_operation(self) -> tuple[int, ...]:
         """Where the effects stand as an operation begins, for :meth:`undo`."""
         mark = self.effects.mark()
-        self._owed = mark[0]
+        self._owed = self._noted
         self.settled = 0
         return mark
 
@@ -116,15 +127,11 @@ class Tx:
             self.flush()
         return self._connection.execute(sql, params).fetchall()
 
-    def each(self, sql: str, params: Params | None = None) -> Generator[Row, None, None]:
+    def each(self, sql: str, params: Params | None = None) -> apsw.Cursor:
         """The rows of a statement, for as long as they are wanted; to be closed before any other runs."""
         if self.effects.inserts:
             self.flush()
-        cursor = self._connection.execute(sql, params)
-        try:
-            yield from cursor
-        finally:
-            cursor.close()
+        return self._connection.execute(sql, params)
 
     def one(self, sql: str, params: Params | None = None) -> Row | None:
         """The only row of a statement, None without one."""
@@ -144,23 +151,24 @@ class Tx:
             self.flush()
         self._connection.executemany(sql, rows)
 
-    def insert(self, name: str, row: Row) -> None:
-        """Adds a row, at the latest before the next statement runs.
+    def insert(self, name: str, rows: Sequence[Row]) -> None:
+        """Adds rows, at the latest before the next statement runs.
 
         Many rows in one statement cost half of what as many statements do; and each end of a statement is
         a turn in the queue for the interpreter, which a busy event loop makes a long one.
 
         Args:
             name: an INSERT in ``tqnode.sql`` that ends with one row of positional parameters.
-            row: the parameters.
+            rows: the parameters.
         """
-        self.effects.inserts.append((name, row))
+        self.effects.inserts.append((name, rows))
+        self._noted += len(rows)
 
     def flush(self) -> None:
         """Writes the rows that :meth:`insert` noted."""
         by_name: dict[str, list[Row]] = {}
-        for name, row in self.effects.inserts:
-            by_name.setdefault(name, []).append(row)
+        for name, noted in self.effects.inserts:
+            by_name.setdefault(name, []).extend(noted)
         for name, rows in by_name.items():
             start = 0
             while left := len(rows) - start:
@@ -171,7 +179,7 @@ class Tx:
         # Not before they are written: an error must not make them vanish from under their operations.
         self.effects.inserts.clear()
         self.settled += self._owed
-        self._owed = 0
+        self._owed = self._noted = 0
 
     def atomically(self, operation: Callable[[], T]) -> T:
         """Runs a part of an operation that, should it raise, leaves nothing behind."""
@@ -195,6 +203,7 @@ class Tx:
         """Forgets what an operation noted whose statements were undone."""
         # Once the rows noted before it are written, all that is still noted is its own.
         self.effects.cut((0, *mark[1:]) if self.settled else mark)
+        self._noted = sum(len(rows) for _, rows in self.effects.inserts)
         self.depths.clear()
 
     def give_back_pages(self, pages: int) -> None:
@@ -202,11 +211,11 @@ class Tx:
         self.flush()
         self._connection.pragma("incremental_vacuum", pages)
 
-    def take_seq(self) -> int:
-        """A row number that no task has."""
-        seq = self.next_seq
-        self.next_seq = seq + 1
-        return seq
+    def take_seqs(self, count: int) -> range:
+        """Row numbers that no task has, one after the other."""
+        first = self.next_seq
+        self.next_seq = first + count
+        return range(first, first + count)
 
     def moved(self, queue: str, before: TaskState | None, after: TaskState | None, tasks: int = 1) -> None:
         """Notes for the tallies that ``tasks`` left ``before`` for ``after``; None is not existing."""

@@ -25,7 +25,7 @@ def notes(*seqs: int) -> Callable[[Tx], None]:
 
     def operation(tx: Tx) -> None:
         for seq in seqs:
-            tx.insert("insert_body", body(seq))
+            tx.insert("insert_body", [body(seq)])
 
     return operation
 

@@ -77,7 +77,7 @@ async def test_rows_that_others_noted_are_not_taken_for_what_a_failed_operation_
         runs.append("refused")
         # Its look has the tasks written that were noted before it; its own row is only noted.
         assert tx.one("SELECT count(*) FROM task") == (2,)
-        tx.insert("insert_tag", ("of nobody", 1))
+        tx.insert("insert_tag", [("of nobody", 1)])
         raise NotFound("queue", "nowhere")
 
     async with HeldWriter(core.store):
