@@ -1,5 +1,8 @@
 """What is on a simulated node's disk: survives crashes, if it was synced, but not being wiped."""
 
+import random
+from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from tqnode.replication.effects import Row
@@ -8,6 +11,8 @@ from tqnode.replication.state import Durable
 
 AHEAD = 1 << 62
 NO_ROW = Row(0, "")
+TORN = -1
+"""An operation that stands for pages which are half written."""
 
 
 class Content(NamedTuple):
@@ -43,27 +48,65 @@ class Disk:
         self.heads: list[Head] = []
         self.contents: dict[Position, Content] = {}
         self.bad: set[Position] = set()
+        """Entries whose bytes have gone bad, be it known or not."""
         self.applied = NOTHING
         self.database: list[int] = []
         self.full = False
-        self.unsynced_row: tuple[Row, bool] | None = None
-        """A row that was written and not synced: only a planted bug leaves one."""
+        self._skipped = False
+        """Entries found no space: those that were to follow them find none either."""
+        self.run = 0
+        """Counts the crashes."""
+        self._unsynced: deque[Callable[[], None]] = deque()
 
     @property
     def last(self) -> Position:
         return self.heads[-1].position if self.heads else NOTHING
 
+    @property
+    def idle(self) -> bool:
+        """Nothing is being written."""
+        return not self._unsynced
+
+    def begin(self, change: Callable[[], None]) -> None:
+        """Writes something, which is not safe before :meth:`sync`."""
+        self._unsynced.append(change)
+
+    def sync(self) -> None:
+        """Makes the oldest unsynced change.
+
+        Raises:
+            DiskIsFull: it could not be made.
+        """
+        self._unsynced.popleft()()
+
+    def crash(self, rng: random.Random) -> None:
+        """Of what was written and not synced some is there, from the oldest on, or nothing."""
+        self.run += 1
+        self._skipped = False
+        kept = rng.randint(0, len(self._unsynced)) if rng.random() < 0.5 else 0
+        while kept > 0 and self._unsynced and not self.full:
+            self.sync()
+            kept -= 1
+        self._unsynced.clear()
+
+    # -- changes ---------------------------------------------------------------------------
+
     def save(self, row: Row, fresh: bool) -> None:
-        if self.full:
-            raise DiskIsFull
+        self._check_room()
         if row.term < self.row.term:
             raise BadStore(f"row {row} after {self.row}")
         self.row, self.fresh = row, fresh
 
+    def note(self, applied: Position) -> None:
+        """Notes how far the database is."""
+        self._check_room()
+        self.applied = applied
+
     def store(self, entries: list[tuple[Head, Content]]) -> None:
         """Adds entries, all or none."""
         if self.full:
-            raise DiskIsFull
+            self._skipped = True
+        self._check_room()
         for head, content in entries:
             last = self.heads[-1] if self.heads else None
             if head.txid == 1 and (last is None or head.term > last.term):
@@ -71,13 +114,17 @@ class Disk:
                 self.contents.clear()
                 self.bad.clear()
             elif last is None or (last.term, last.txid + 1) != (head.term, head.txid):
+                if self._skipped:
+                    raise DiskIsFull
                 raise BadStore(f"entry {head.position} after {last and last.position}")
             elif head.prev_sha256 != last.sha256:
                 raise BadStore(f"entry {head.position} does not follow by its hash")
             self.heads.append(head)
             self.contents[head.position] = content
+        self._skipped = False
 
     def mend(self, head: Head, content: Content) -> None:
+        self._check_room()
         if head.position in self.contents:
             self.contents[head.position] = content
             self.bad.discard(head.position)
@@ -90,11 +137,22 @@ class Disk:
                 del self.contents[head.position]
                 self.bad.discard(head.position)
 
-    def apply(self, position: Position) -> None:
-        """Brings the database to a stored entry's state; how far it is, is noted by the caller, later."""
-        content = self.contents[position]
-        del self.database[content.start :]
-        self.database += content.operations
+    def apply(self, contents: list[Content]) -> None:
+        """Brings the database to the state after these entries; how far it is, is noted later."""
+        self._check_room()
+        for content in contents:
+            del self.database[content.start :]
+            self.database += content.operations
+
+    def tear(self, content: Content) -> None:
+        """Brings the database half way to an entry's state."""
+        if not self.full:
+            del self.database[content.start :]
+            self.database += (*content.operations[: len(content.operations) // 2], TORN)
+
+    def _check_room(self) -> None:
+        if self.full:
+            raise DiskIsFull
 
     def durable(self) -> Durable:
         """What the core starts from: as the real driver reads it."""

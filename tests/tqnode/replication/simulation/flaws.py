@@ -7,8 +7,11 @@ from dataclasses import dataclass
 class Flaws:
     """Bugs of a driver, to be planted: each breaks a duty that DESIGN.md names."""
 
-    row_unsynced: bool = False
-    applies_uncommitted: bool = False
-    forgets_to_be_ahead: bool = False
+    rows_told_early: bool = False
     stores_told_early: bool = False
-    forgets_trimmed_log: bool = False
+    applies_uncommitted: bool = False
+    applied_told_early: bool = False
+    forgets_to_be_ahead: bool = False
+    answers_stored: bool = False
+    answers_after_lease: bool = False
+    forgets_damage: bool = False

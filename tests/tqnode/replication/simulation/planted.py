@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from tests.tqnode.replication.simulation.flaws import Flaws
-from tqnode.replication import election, rules, shipping, step
+from tqnode.replication import election, following, rules, shipping, step
+from tqnode.replication.effects import Committed
 from tqnode.replication.entry import Head
 from tqnode.replication.messages import Append, Ask, Vote, WouldYou
 from tqnode.replication.state import Durable, Settings, State
@@ -108,29 +109,136 @@ def _stands_again_in_its_term(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(election, "last_held", last_held)
 
 
+def _may_vote_on_an_empty_disk(state: State, asker: str, question: WouldYou | Ask, now: float) -> bool:
+    row = state.row
+    return (
+        state.role != "leader"
+        and (question.term > row.term or (question.term == row.term and row.holder == asker))
+        and rules.up_to_date(state, question.last)
+        and rules.lease_over(state, asker, question.over, now)
+    )
+
+
+def _whoever_answers_counts(settings: Settings, state: State) -> int:
+    others = (peer.stored for peer in state.peers.values())
+    reached = rules.reached_by_majority(settings, (rules.stored_in_term(state), *others))
+    return int(max(0.0, reached))
+
+
+def _refusals_count(_settings: Settings, state: State, _sender: str, vote: Vote, _now: float) -> bool:
+    campaign = state.campaign
+    return campaign is not None and vote.round == campaign.round
+
+
+def _admitted_by_any_leader(state: State, _append: Append) -> bool:
+    return state.fresh and rules.stored_in_term(state) > 0
+
+
+def _admitted_without_the_snapshot(state: State, append: Append) -> bool:
+    return state.fresh and append.admit == state.node_id
+
+
+def _every_newcomer_is_admitted(patch: pytest.MonkeyPatch) -> None:
+    def send_append(turn: Any, to: str, heads: tuple[Head, ...]) -> None:
+        turn.put(newcomers=turn.state.strangers | turn.state.newcomers)
+        real(turn, to, heads)
+
+    real = shipping.send_append
+    patch.setattr(shipping, "send_append", send_append)
+
+
+def _snapshot_leaves_older_entries(top: Head | None, head: Head) -> bool:
+    return top is None or (head.txid == top.txid + 1 and head.term >= top.term) or head.txid == 1
+
+
+def _damaged_is_acknowledged(state: State) -> int:
+    return state.stored.txid if state.stored.term == state.row.term else 0
+
+
+def _stored_falls_at_damage(patch: pytest.MonkeyPatch) -> None:
+    def on_damaged(turn: Any, event: Any) -> None:
+        real(turn, event)
+        hole = rules.missing(turn.state)
+        if hole:
+            turn.put(stored=turn.state.stored._replace(txid=hole - 1))
+
+    real = following.on_damaged
+    patch.setattr(following, "on_damaged", on_damaged)
+
+
+def _no_commit_is_too_old(patch: pytest.MonkeyPatch) -> None:
+    def advance(turn: Any) -> None:
+        state = turn.state
+        if state.leader_commit and state.stored.txid and state.stored > state.committed:
+            turn.put(committed=state.stored)
+            turn.do(Committed(state.stored))
+
+    patch.setattr(following, "advance", advance)
+
+
+def _trims_what_is_not_applied(patch: pytest.MonkeyPatch) -> None:
+    def tick(turn: Any) -> None:
+        real(turn)
+        if turn.state.committed.term == turn.state.heads.term == turn.state.term:
+            following.trim(turn, turn.state.committed.txid)
+
+    real = following.tick
+    patch.setattr(following, "tick", tick)
+
+
 BUGS = {
-    "the vote is not synced before it is told": Bug(flaws=Flaws(row_unsynced=True)),
-    "stores are told before they are synced": Bug(flaws=Flaws(stores_told_early=True)),
+    # What the driver does wrong.
+    "a vote is told before it is synced": Bug(flaws=Flaws(rows_told_early=True), seed=19),
+    "a store is told before it is synced": Bug(flaws=Flaws(stores_told_early=True)),
     "a standby applies what is not committed": Bug(flaws=Flaws(applies_uncommitted=True)),
-    "an old leader's database is taken for a standby's": Bug(flaws=Flaws(forgets_to_be_ahead=True)),
+    "an application is told before it is noted": Bug(flaws=Flaws(applied_told_early=True), seed=18),
+    "an old leader's database is taken for a standby's": Bug(flaws=Flaws(forgets_to_be_ahead=True), seed=7),
+    "a leader answers what it alone has stored": Bug(flaws=Flaws(answers_stored=True), seed=6),
+    # Commitment.
     "committed without a majority": Bug(_rule("committed", _own_entry_is_enough)),
-    "the leader counts its own unsynced entries": Bug(_rule("committed", _own_unsynced_counts)),
+    "the leader counts its own unsynced entries": Bug(_rule("committed", _own_unsynced_counts), seed=2),
     "half of the nodes are a majority": Bug(_rule("majority", _half_is_a_majority)),
-    "an append of an older term is taken": Bug(_rule("accepts", _accepts_any_term), seed=2),
-    "a vote is given in an older term": Bug(_rule("may_vote", _may_vote_in_any_term), seed=3),
-    "two votes are given in one term": Bug(_rule("may_vote", _may_vote_twice_in_a_term), seed=3),
-    "a candidate's log is not looked at": Bug(_rule("up_to_date", lambda _state, _last: True), seed=21),
-    "a candidate says that its log is newer than it is": Bug(_stands_again_in_its_term, seed=12),
-    "an empty disk votes": Bug(_rule("has_vote", lambda _state: True), seed=19),
     "an entry of an older term is acknowledged": Bug(_rule("stored_in_term", _stored_in_any_term)),
-    "an entry is acknowledged before it is synced": Bug(_rule("stored_in_term", _unsynced_is_stored)),
-    "an entry need not follow the one before": Bug(_rule("follows", _any_entry_follows)),
+    "an entry is acknowledged before it is synced": Bug(_rule("stored_in_term", _unsynced_is_stored), seed=2),
+    "a standby takes all it has stored for committed": Bug(_no_commit_is_too_old),
+    # Terms and votes.
+    "an append of an older term is taken": Bug(_rule("accepts", _accepts_any_term)),
+    "a vote is given in an older term": Bug(_rule("may_vote", _may_vote_in_any_term), seed=22),
+    "two votes are given in one term": Bug(_rule("may_vote", _may_vote_twice_in_a_term), seed=22),
+    "a candidate's log is not looked at": Bug(_rule("up_to_date", lambda _state, _last: True), seed=33),
+    "a candidate says that its log is newer than it is": Bug(_stands_again_in_its_term, seed=37),
+    "a refusal counts as a vote": Bug(_rule("vote_counts", _refusals_count), seed=11),
+    # Entries.
+    "an entry need not follow the one before": Bug(_rule("follows", _any_entry_follows), seed=2),
+    "a snapshot leaves older entries": Bug(_rule("follows", _snapshot_leaves_older_entries), seed=10),
+    "a damaged entry is acknowledged": Bug(_rule("stored_in_term", _damaged_is_acknowledged), seed=169),
+    "what is not applied is trimmed": Bug(_trims_what_is_not_applied, seed=18),
+    # Empty disks.
+    "an empty disk takes itself for any other": Bug(_rule("has_vote", lambda _state: True)),
+    # Leases.
     "a lease does not keep others from being elected": Bug(
-        _rule("lease_over", lambda _state, _asker, _over, _now: True), seed=157
+        _rule("lease_over", lambda _state, _asker, _over, _now: True), seed=27
     ),
-    "a lease counts from the answer": Bug(_lease_from_the_answer, seed=6),
+    "a lease counts from the answer": Bug(_lease_from_the_answer, seed=13),
 }
 """By what is wrong."""
+
+RARE = {
+    "damage is not told after a start": Bug(flaws=Flaws(forgets_damage=True)),
+    "votes of other rounds count": Bug(_rule("vote_counts", _votes_of_other_rounds)),
+    "a damaged entry makes a voter's log older": Bug(_stored_falls_at_damage),
+    "an empty disk votes": Bug(_rule("may_vote", _may_vote_on_an_empty_disk)),
+    "an empty disk counts at once": Bug(_rule("committed", _whoever_answers_counts)),
+    "an empty disk is admitted by any leader": Bug(_rule("admits", _admitted_by_any_leader)),
+    "an empty disk is admitted without the snapshot": Bug(_rule("admits", _admitted_without_the_snapshot)),
+    "an empty disk is admitted in a term begun before it": Bug(_every_newcomer_is_admitted),
+    "an empty disk takes part at once": Bug(_rule("quiet_after_start", lambda _settings: 0.0)),
+    "a restart forgets the lease that was granted": Bug(_restart_waits_for_nobody),
+}
+"""Those that take thousands of seeds, so that the command looks for them and no test does."""
+
+NOTICED = (AssertionError, ValueError, LookupError)
+"""How a bug shows: a broken promise, a disk that refuses, or a core that fails."""
 
 
 @contextmanager

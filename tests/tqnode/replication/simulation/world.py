@@ -1,9 +1,9 @@
 """Time and chance of one simulated run: what happens next, and how likely what is."""
 
 import heapq
-import itertools
 import random
 from collections.abc import Callable
+from typing import Any
 
 
 class World:
@@ -18,19 +18,23 @@ class World:
         self.rng = random.Random(seed)
         self.now = 0.0
         self.steps = 0
+        """That all cores together have taken."""
+        self.traced = trace is not None
         self._trace = trace
-        self._order = itertools.count()
-        self._coming: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = 0
+        self._coming: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
 
-    def after(self, seconds: float, what: Callable[[], None]) -> None:
+    def after(self, seconds: float, what: Callable[..., object], *arguments: Any) -> None:
         """Has ``what`` called in so many seconds."""
-        heapq.heappush(self._coming, (self.now + seconds, next(self._order), what))
+        self._order += 1
+        heapq.heappush(self._coming, (self.now + seconds, self._order, what, arguments))
 
     def run(self, until: float) -> None:
         """Lets time pass up to ``until``."""
-        while self._coming and self._coming[0][0] <= until:
-            self.now, _, what = heapq.heappop(self._coming)
-            what()
+        coming = self._coming
+        while coming and coming[0][0] <= until:
+            self.now, _, what, arguments = heapq.heappop(coming)
+            what(*arguments)
         self.now = until
 
     def likely(self, probability: float) -> bool:
@@ -40,7 +44,3 @@ class World:
         """For who reads along."""
         if self._trace is not None:
             self._trace(f"{self.now:9.4f} {who:>3} {what}")
-
-    @property
-    def traced(self) -> bool:
-        return self._trace is not None
