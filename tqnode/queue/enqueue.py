@@ -126,17 +126,15 @@ class Enqueuer:
         seqs, made_ms = tx.take_seqs(len(specs)), tx.id_ms
         nonces = self._rng.bits(ids.NONCE_BITS * len(specs))
         packed = ids.pack_all(at_ms=made_ms, seqs=seqs, nonces=nonces)
-        states, runs_at_ms = _entries(tx, specs)
-        queues, kinds = [spec.queue for spec in specs], [spec.kind for spec in specs]
-        columns = zip(seqs, packed, queues, kinds, states, runs_at_ms, specs, strict=True)
+        entries = [(_READY, made_ms) if spec.run_at_ms is None else entry(tx, spec) for spec in specs]
         tx.insert(
             _INSERT_TASK,
             [
                 (
                     seq,
                     task_id,
-                    queue,
-                    kind,
+                    spec.queue,
+                    spec.kind,
                     state,
                     spec.priority,
                     run_at_ms,
@@ -148,7 +146,7 @@ class Enqueuer:
                     spec.unique_key,
                     None if spec.unique_key is None else spec.unique_states,
                 )
-                for seq, task_id, queue, kind, state, run_at_ms, spec in columns
+                for seq, task_id, spec, (state, run_at_ms) in zip(seqs, packed, specs, entries, strict=True)
             ],
         )
         tx.insert(
@@ -161,17 +159,12 @@ class Enqueuer:
         tags = [(tag, seq) for seq, spec in zip(seqs, specs, strict=True) for tag in spec.tags]
         if tags:
             tx.insert(_INSERT_TAG, tags)
-        effects = tx.effects
-        effects.events += map(TaskEvent, packed, queues, kinds, states, repeat(tx.now_ms), repeat(0))
-        for spec, state, run_at_ms in zip(specs, states, runs_at_ms, strict=True):
-            if state is _READY:
-                effects.ready.append((spec.queue, spec.kind, spec.priority))
-            else:
-                effects.due_ms.append(run_at_ms)
-        entered = list(zip(queues, states, strict=True))
+        announce(tx, packed, specs, entries)
+        states, runs_ms = zip(*entries, strict=True)
+        entered = list(zip([spec.queue for spec in specs], states, strict=True))
         for (queue, state), tasks in counts(entered).items():
             tx.moved(queue, None, state, tasks)
-        return list(map(Enqueued, ids.texts(packed), states, repeat(False), runs_at_ms))
+        return list(map(Enqueued, ids.texts(packed), states, repeat(False), runs_ms))
 
     def _admit(self, tx: Tx, specs: Sequence[TaskSpec]) -> None:
         """Makes the queues that are new; refuses what would go beyond the limits."""
@@ -245,11 +238,7 @@ class Enqueuer:
         tx.run(_REPLACE_BODY, body)
         tx.moved(queue, TaskState(before), None)
         tx.moved(spec.queue, None, state)
-        tx.effects.events.append(TaskEvent(packed, spec.queue, spec.kind, state, tx.now_ms, 0))
-        if state is _READY:
-            tx.effects.ready.append((spec.queue, spec.kind, spec.priority))
-        else:
-            tx.effects.due_ms.append(run_at_ms)
+        announce(tx, [packed], [spec], [(state, run_at_ms)])
         return Enqueued(ids.text(packed), state, True)
 
 
@@ -261,12 +250,22 @@ def entry(tx: Tx, spec: TaskSpec) -> tuple[TaskState, int]:
     return TaskState.SCHEDULED, spec.run_at_ms
 
 
-def _entries(tx: Tx, specs: Sequence[TaskSpec]) -> tuple[Sequence[TaskState], Sequence[int]]:
-    """The states that new tasks enter, and their run_at."""
-    if any(spec.run_at_ms for spec in specs):
-        states, runs_at_ms = zip(*[entry(tx, spec) for spec in specs], strict=True)
-        return states, runs_at_ms
-    return (_READY,) * len(specs), (tx.id_ms,) * len(specs)
+def announce(
+    tx: Tx, packed: Sequence[bytes], specs: Sequence[TaskSpec], entries: Sequence[tuple[TaskState, int]]
+) -> None:
+    """Notes for those who wait that tasks entered their states; a line of the arguments is about one."""
+    effects = tx.effects
+    states, _ = zip(*entries, strict=True)
+    queues, kinds = [spec.queue for spec in specs], [spec.kind for spec in specs]
+    effects.events += map(TaskEvent, packed, queues, kinds, states, repeat(tx.now_ms), repeat(0))
+    if states.count(_READY) == len(states):
+        effects.ready += zip(queues, kinds, [spec.priority for spec in specs], strict=True)
+        return
+    for spec, (state, run_at_ms) in zip(specs, entries, strict=True):
+        if state is _READY:
+            effects.ready.append((spec.queue, spec.kind, spec.priority))
+        else:
+            effects.due_ms.append(run_at_ms)
 
 
 def _encode_tags(spec: TaskSpec) -> str:

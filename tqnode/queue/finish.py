@@ -103,24 +103,21 @@ class Finisher:
         wanted = _packed_ids(run)
         seqs = _encode_seqs(ids.seqs_of(list(wanted)))
         rows = tx.all(_READ_RUNNING, {"seqs": seqs})
-        if _are_all_held(rows, wanted, run):
-            held = list(run.values())
-        else:
+        if not _are_all_held(rows, wanted, run):
             rows = _held(rows, wanted, run)
-            held = [run[wanted[row[1]]] for row in rows]
             seqs = _encode_seqs([row[0] for row in rows])
         try:
             tx.run(_COMPLETE_MANY, {"seqs": seqs, "now_ms": tx.now_ms})
         except apsw.ConstraintError:
             # One must give up its unique key first: each on its own finds out which.
-            rows, held = [], []
-        self._note_completions(tx, rows, held)
+            rows = []
+        self._note_completions(tx, rows, [run[wanted[row[1]]] for row in rows])
         if len(rows) == len(run):
             return list(map(Finished, run, repeat(TaskState.SUCCEEDED)))
-        completed = {asked.id for asked in held}
+        held = {wanted[row[1]] for row in rows}
         # What is left was finished before, or lost, or is none.
         return [
-            Finished(task_id, TaskState.SUCCEEDED) if task_id in completed else self._try(tx, asked)
+            Finished(task_id, TaskState.SUCCEEDED) if task_id in held else self._try(tx, asked)
             for task_id, asked in run.items()
         ]
 
@@ -285,10 +282,12 @@ def _are_all_held(rows: list[Row], wanted: dict[bytes, str], run: dict[str, Comp
     """
     if not rows or len(rows) != len(run):
         return False
-    if [row[1] for row in rows] != [*wanted]:
+    _, packed, grants, secrets, *_ = zip(*rows, strict=True)
+    fences = {*zip(grants, secrets, strict=True)}
+    if len(fences) > 1 or [*packed] != [*wanted]:
         return False
-    tokens = {token.write(*fence) for fence in {row[2:4] for row in rows}}
-    return len(tokens) == 1 and {asked.token for asked in run.values()} == tokens
+    (fence,) = fences
+    return {asked.token for asked in run.values()} == {token.write(*fence)}
 
 
 def _held(rows: list[Row], wanted: dict[bytes, str], run: dict[str, Complete]) -> list[Row]:
