@@ -11,10 +11,9 @@ import uvloop
 from bench.bare import KIND, LEASE_MS, MAX_ATTEMPTS, PAYLOAD, QUEUE, WORKER
 from tqnode.clock import SystemClock, SystemRng
 from tqnode.config import Config
-from tqnode.cores import Place
 from tqnode.metrics import Metrics
 from tqnode.queue import Queue
-from tqnode.store import WRITER_THREAD, Store
+from tqnode.store import Store
 from tqnode.task import Ask, ClaimedTask, Complete, TaskSpec
 
 BACKLOG_MAX: Final = 20_000
@@ -28,14 +27,11 @@ class Core:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._clock = SystemClock()
-        # As the node has them; the bare loop runs in the same thread.
-        self._place = Place(WRITER_THREAD, rng=SystemRng())
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._runner.run(self._open(folder / "core.db"))
 
     async def _open(self, path: Path) -> None:
-        clock, metrics = self._clock, Metrics()
+        clock, metrics = SystemClock(), Metrics()
         self._store = Store(
             path,
             clock=clock,
@@ -48,7 +44,6 @@ class Core:
     def close(self) -> None:
         self._runner.run(self._store.close())
         self._runner.close()
-        self._place.leave()
 
     def enqueue(self, *, callers: int, calls: int, size: int) -> None:
         """Each of ``callers`` enqueues ``calls`` times ``size`` tasks, one call after the other."""
@@ -93,8 +88,6 @@ class Core:
         self._run_all([caller() for _ in range(callers)])
 
     def _run_all(self, callers: list[Coroutine[Any, Any, None]]) -> None:
-        self._place.look(self._clock.monotonic())
-
         async def gather() -> None:
             await asyncio.gather(*callers)
 

@@ -9,29 +9,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from tqnode.cores import ALL
-
 _PR_SET_PDEATHSIG: Final = 1
-_CORES: Final = ",".join(map(str, sorted(ALL)))
 _libc = ctypes.CDLL(None, use_errno=True)
 _BIND: Final = f"""
 import ctypes, os, sys
 ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, {int(signal.SIGKILL)}, 0, 0, 0)
 if os.getppid() != int(sys.argv[1]): os._exit(1)
 os.setpgid(0, 0)
-try: os.sched_setaffinity(0, map(int, sys.argv[3].split(",")))
-except OSError: pass  # where the service manager does not allow it
 try: os.nice(int(sys.argv[2]))
-except OSError: pass  # as above
-os.execv(sys.argv[4], sys.argv[4:])
+except OSError: pass  # where the service manager does not allow it
+os.execv(sys.argv[3], sys.argv[3:])
 """
 
 
 def bound_to_this_process(argv: Sequence[str], *, nice: int = 0) -> list[str]:
     """A command that runs ``argv`` so that the kernel kills it when this process ends, however it ends.
 
-    As a group of its own: what a terminal sends to the foreground reaches this process alone. And on all
-    cores, whichever the calling thread keeps to.
+    As a group of its own: what a terminal sends to the foreground reaches this process alone.
 
     It goes by way of an interpreter that becomes the program: in a process with threads no code of ours may
     run between its fork and its exec.
@@ -40,7 +34,7 @@ def bound_to_this_process(argv: Sequence[str], *, nice: int = 0) -> list[str]:
         argv: an absolute path and its arguments.
         nice: by how much it stands back behind other programs, 0 to 19.
     """
-    return [sys.executable, "-I", "-S", "-c", _BIND, str(os.getpid()), str(nice), _CORES, *argv]
+    return [sys.executable, "-I", "-S", "-c", _BIND, str(os.getpid()), str(nice), *argv]
 
 
 class ChildProcess:

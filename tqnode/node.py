@@ -19,7 +19,6 @@ from tqnode.api.context import ClusterView, Vital
 from tqnode.api.service import Service
 from tqnode.clock import Clock, Rng, SystemClock, SystemRng
 from tqnode.config import Config
-from tqnode.cores import one_core
 from tqnode.data_folder import DataFolder, FolderError
 from tqnode.errors import DiskFull, OutcomeUnknown, TqnodeError
 from tqnode.founding import FoundingError, refuse_alone
@@ -37,7 +36,7 @@ from tqnode.replication.past import PastStates
 from tqnode.replication.peer_auth import AuthError
 from tqnode.replication.peers import PeerListenError
 from tqnode.sd_notify import SdNotify
-from tqnode.store import WRITER_THREAD, Store
+from tqnode.store import Store
 from tqnode.store.migrations import SchemaTooNew
 from tqnode.store.trouble import explain
 from tqnode.sweeper import Sweeper
@@ -120,8 +119,6 @@ class Node:
 
     async def _start(self, parts: contextlib.AsyncExitStack) -> str:
         config, clock, rng = self._config, self._clock, self._rng
-        if config.cores == "one":
-            await parts.enter_async_context(one_core(WRITER_THREAD, clock=clock, rng=rng))
         folder = DataFolder.take(config.data_dir)
         parts.callback(folder.release)
         # Before the database is opened: a taken port should cost no recovery.

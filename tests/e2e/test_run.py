@@ -307,29 +307,3 @@ def test_half_sent_requests_do_not_pile_up(tmp_path: Path) -> None:
         finally:
             for line in lines:
                 line.close()
-
-
-def cores_of(pid: int) -> list[set[int]]:
-    """The cores that each thread of a process may use."""
-    return [os.sched_getaffinity(int(task)) for task in os.listdir(f"/proc/{pid}/task")]
-
-
-def test_the_loop_and_the_writer_share_a_core_and_all_else_has_all(
-    node: NodeProcess, client: httpx.Client
-) -> None:
-    every = os.sched_getaffinity(0)
-
-    def together() -> bool:
-        kept = [cores for cores in cores_of(node.pid) if cores != every]
-        return len(every) == 1 or (len(kept) == 2 and kept[0] == kept[1] and len(kept[0]) == 1)
-
-    assert client.get("/v1/tasks").status_code == 200  # a reader has its thread now
-    eventually(together, within_s=20)
-    children = Path(f"/proc/{node.pid}/task/{node.pid}/children").read_text().split()
-    assert all(cores == every for child in children for cores in cores_of(int(child)))
-
-
-def test_a_node_that_is_told_to_use_any_core_does(tmp_path: Path) -> None:
-    with running_node(tmp_path, "--cores", "any") as node:
-        httpx.post(f"{node.url}/v1/tasks", json={"kind": "k"}).raise_for_status()
-        assert all(cores == os.sched_getaffinity(0) for cores in cores_of(node.pid))

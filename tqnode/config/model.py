@@ -36,11 +36,6 @@ class Config:
     log_format: str = setting(
         "text", "Log lines for people or one JSON object a line.", choices=("text", "json")
     )
-    cores: str = setting(
-        "one",
-        "Whether the event loop and the writer share one core, the least busy, or use any.",
-        choices=("one", "any"),
-    )
 
     body_bytes_max: int = setting(32 * MIB, "Largest request body.", unit="bytes", low=KIB, high=1024 * MIB)
     json_depth_max: int = setting(100, "Deepest nesting of a request's JSON.", unit="levels", low=8, high=500)

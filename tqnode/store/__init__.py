@@ -13,9 +13,9 @@ from tqnode.store.gate import Gate
 from tqnode.store.migrations import migrate
 from tqnode.store.readers import Reader, Readers
 from tqnode.store.tx import DISK_FAILURES, Effects, TaskEvent, Tx
-from tqnode.store.writer import WRITER_THREAD, Operation, Writer
+from tqnode.store.writer import Operation, Writer
 
-__all__ = ["DISK_FAILURES", "WRITER_THREAD", "Effects", "Reader", "Store", "TaskEvent", "Tx"]
+__all__ = ["DISK_FAILURES", "Effects", "Reader", "Store", "TaskEvent", "Tx"]
 
 T = TypeVar("T")
 

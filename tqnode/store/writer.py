@@ -33,7 +33,6 @@ _SAVEPOINT = statement("savepoint")
 _RELEASE = statement("release")
 _ROLLBACK_SAVEPOINT = statement("rollback_savepoint")
 _TIME_OF_ID = 80
-WRITER_THREAD = "tqnode-writer"
 GROUPS_HELD_MAX = 16
 """Groups that may be committed and not yet answered; behind them the next one grows."""
 STEP_MS = 1_000
@@ -114,7 +113,7 @@ class Writer:
         self._id_ms = int.from_bytes(row[1], "big") >> _TIME_OF_ID if row else 0
         if row and seq_of(row[1]) != row[0]:
             raise apsw.CorruptError(f"task {row[0]} carries the id of another row")
-        self._thread = threading.Thread(target=self._run, name=WRITER_THREAD, daemon=True)
+        self._thread = threading.Thread(target=self._run, name="tqnode-writer", daemon=True)
         self._thread.start()
 
     @property
