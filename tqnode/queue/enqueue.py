@@ -1,6 +1,6 @@
 """Makes tasks: all of a request or none."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import repeat
 
@@ -10,7 +10,6 @@ from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.config import Config
 from tqnode.errors import IdempotencyMismatch, QueueFull, TqnodeError, UniqueConflict
-from tqnode.queue.moves import counts
 from tqnode.queue.remove import replace_tags
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
@@ -126,7 +125,7 @@ class Enqueuer:
         seqs, made_ms = tx.take_seqs(len(specs)), tx.id_ms
         nonces = self._rng.bits(ids.NONCE_BITS * len(specs))
         packed = ids.pack_all(at_ms=made_ms, seqs=seqs, nonces=nonces)
-        entries = [(_READY, made_ms) if spec.run_at_ms is None else entry(tx, spec) for spec in specs]
+        entries = [entry(tx, spec) for spec in specs]
         tx.insert(
             _INSERT_TASK,
             [
@@ -161,8 +160,11 @@ class Enqueuer:
             tx.insert(_INSERT_TAG, tags)
         announce(tx, packed, specs, entries)
         states, runs_ms = zip(*entries, strict=True)
-        entered = list(zip([spec.queue for spec in specs], states, strict=True))
-        for (queue, state), tasks in counts(entered).items():
+        entered: dict[tuple[str, TaskState], int] = {}
+        for spec, state in zip(specs, states, strict=True):
+            where = spec.queue, state
+            entered[where] = entered.get(where, 0) + 1
+        for (queue, state), tasks in entered.items():
             tx.moved(queue, None, state, tasks)
         return list(map(Enqueued, ids.texts(packed), states, repeat(False), runs_ms))
 
@@ -186,7 +188,7 @@ class Enqueuer:
                 )
         for queue in new:
             (queues,) = tx.one(_COUNT_QUEUES) or (0,)
-            if queues >= self._config.queues_max and not _drop_empty_queues(tx, more):
+            if queues >= self._config.queues_max and not _drop_empty_queues(tx):
                 raise QueueFull(f"there are {queues} queues already, the most allowed", retry_after_s=60.0)
             tx.run(_ADD_QUEUE, {"queue": queue, "now_ms": tx.now_ms})
 
@@ -254,13 +256,11 @@ def announce(
     tx: Tx, packed: Sequence[bytes], specs: Sequence[TaskSpec], entries: Sequence[tuple[TaskState, int]]
 ) -> None:
     """Notes for those who wait that tasks entered their states; a line of the arguments is about one."""
-    effects = tx.effects
-    states, _ = zip(*entries, strict=True)
-    queues, kinds = [spec.queue for spec in specs], [spec.kind for spec in specs]
-    effects.events += map(TaskEvent, packed, queues, kinds, states, repeat(tx.now_ms), repeat(0))
-    if states.count(_READY) == len(states):
-        effects.ready += zip(queues, kinds, [spec.priority for spec in specs], strict=True)
-        return
+    effects, now_ms = tx.effects, tx.now_ms
+    effects.events += [
+        TaskEvent(task_id, spec.queue, spec.kind, state, now_ms, 0)
+        for task_id, spec, (state, _) in zip(packed, specs, entries, strict=True)
+    ]
     for spec, (state, run_at_ms) in zip(specs, entries, strict=True):
         if state is _READY:
             effects.ready.append((spec.queue, spec.kind, spec.priority))
@@ -295,16 +295,15 @@ def _remember(tx: Tx, idempotency: Idempotency | None, answer: Sequence[Enqueued
         tx.run(_ADD_IDEMPOTENCY, row)
 
 
-def _drop_empty_queues(tx: Tx, wanted: Iterable[str]) -> int:
-    """Forgets the queues without a task that nobody has paused, but for the wanted ones; how many.
+def _drop_empty_queues(tx: Tx) -> int:
+    """Forgets the queues without a task that nobody has paused; how many.
 
     Without that, names that are used once would use up the number of queues for good.
     """
     # What this group did is not in the tallies yet.
-    touched = {move[0] for move in tx.effects.moves} | {*wanted}
+    touched = {move[0] for move in tx.effects.moves} | tx.depths.keys()
     empty = [name for (name,) in tx.all(_FIND_EMPTY_QUEUES) if name not in touched]
     for name in empty:
         tx.run(_DROP_QUEUE, {"queue": name})
         tx.run(_DROP_TALLIES, {"queue": name})
-        tx.depths.pop(name, None)
     return len(empty)
