@@ -30,6 +30,7 @@ KINDS = {
     "full disk": 1,
     "damage": 2,
     "wipe": 3,
+    "last copies at stake": 2,
 }
 """Each kind's weight; a run leaves some of them out."""
 
@@ -63,9 +64,11 @@ class Faults:
         rng = world.rng
         share = rng.choice((0.3, 0.6, 0.9))
         kinds = {kind: weight for kind, weight in KINDS.items() if rng.random() < share} or dict(KINDS)
-        if "machine stands still" in kinds and "wipe" in kinds:
-            # Both together are the one case that DESIGN.md excepts ("Where time matters").
-            del kinds[rng.choice(("machine stands still", "wipe"))]
+        if "machine stands still" in kinds:
+            # Together with a lost disk, that is the one case that DESIGN.md excepts ("Where time matters").
+            spared = rng.choice(({"machine stands still"}, {"wipe", "last copies at stake"}))
+            kinds = {kind: weight for kind, weight in kinds.items() if kind not in spared}
+            kinds = kinds or {"crash": 1}
         self._harm = Harm(nodes, world, network, kinds)
         self._kinds, self._weights = list(kinds), list(kinds.values())
         self._every_s = rng.choice((0.1, 0.3, 0.8, 2.0))
@@ -76,7 +79,7 @@ class Faults:
         moments = rng.sample(MOMENTS, rng.choice((0, 1, 1, 2, 3)))
         self._moments = {moment: rng.choice((0.01, 0.05, 0.3)) for moment in moments}
         self._at_once = [kind for kind in AT_ONCE if kind in kinds]
-        if self._moments and self._at_once:
+        if (self._moments and self._at_once) or "last copies at stake" in kinds:
             for node in nodes.values():
                 node.moment = self._moment
 
@@ -85,7 +88,8 @@ class Faults:
 
     def stop(self) -> None:
         """All is well from now on: everybody is up, but for a minority at times, reachable and has room."""
-        self._over = self._harm.over = True
+        self._over = True
+        self._harm.stop()
         self._network.heal()
         rng = self._world.rng
         spare = (len(self._names) - 1) // 2 - len(self._harm.unwhole())
@@ -110,7 +114,10 @@ class Faults:
         rng = self._world.rng
         for kind in rng.choices(self._kinds, self._weights, k=rng.randint(1, self._at_a_time)):
             self._do(kind, self._nodes[rng.choice(self._names)], kind)
-        self._world.after(rng.uniform(0, 2 * self._every_s), self._strike)
+        pause_s = rng.uniform(0, 2 * self._every_s)
+        if self._harm.stake.is_under_way:
+            pause_s += rng.uniform(0.0, 5.0)
+        self._world.after(pause_s, self._strike)
 
     def _do(self, kind: str, node: Node, told: str) -> None:
         self._world.note(node.name, f"FAULT {told}")
@@ -122,8 +129,10 @@ class Faults:
         moment = type(what).__name__
         if isinstance(what, do.SaveRow) and node.disk.fresh and not what.fresh:
             moment = "admission"
+            if self._harm.stake.admitted(node, self._harm.leader()):
+                self.counts["leader gone at an admission"] += 1
         likely = self._moments.get(moment)
-        if likely is None:
+        if likely is None or not self._at_once:
             return
         rng = self._world.rng
         if moment == "Append" and not getattr(what, "heads", ()):

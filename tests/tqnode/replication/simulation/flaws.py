@@ -13,5 +13,3 @@ class Flaws:
     applied_told_early: bool = False
     forgets_to_be_ahead: bool = False
     answers_stored: bool = False
-    answers_after_lease: bool = False
-    forgets_damage: bool = False

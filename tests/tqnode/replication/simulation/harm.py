@@ -5,6 +5,7 @@ from collections.abc import Collection
 from tests.tqnode.replication.simulation.disk import Disk
 from tests.tqnode.replication.simulation.network import Network
 from tests.tqnode.replication.simulation.node import Node
+from tests.tqnode.replication.simulation.stake import Stake
 from tests.tqnode.replication.simulation.world import World
 
 ROTATED = ("crash", "pause", "wipe", "slow disk")
@@ -29,9 +30,13 @@ class Harm:
         self._world = world
         self._network = network
         self._lease_s = next(iter(nodes.values())).settings.lease_ttl_s
+        self.stake = Stake(nodes, world, network, self._wipe)
         self._rotated = [kind for kind in ROTATED if kind in kinds]
-        self.over = False
+        self._over = False
+
+    def stop(self) -> None:
         """What goes on by itself stops."""
+        self._over = self.stake.over = True
 
     def do(self, kind: str, node: Node) -> bool:
         """Harms a node, or all; False if this can't be done to it now."""
@@ -60,6 +65,8 @@ class Harm:
                 return self._damage(node)
             case "wipe":
                 return self._wipe(node)
+            case "last copies at stake":
+                return self.stake.begin(node, self.leader())
             case _:
                 return self._cut(kind, node)
         return True
@@ -74,19 +81,19 @@ class Harm:
                 for other in others:
                     network.cut(node.name, other, both=True)
             case "cut off leader":
-                leader = self._leader()
+                leader = self.leader()
                 ways = rng.choice(("both", "in", "out"))
                 for other in self._names if leader else ():
                     one, two = (leader, other) if ways != "in" else (other, leader)
                     network.cut(one, two, both=ways == "both")
                 return leader != ""
             case "cut off leader bit by bit":
-                self._cut_bit_by_bit(self._leader(), rng.sample(self._names, len(self._names)))
+                self._cut_bit_by_bit(self.leader(), rng.sample(self._names, len(self._names)))
             case "cut off leader alone":
                 # All others see each other again: those that lag behind, and those that came with no disk.
                 network.cuts.clear()
                 for other in self._names:
-                    network.cut(self._leader() or node.name, other, both=True)
+                    network.cut(self.leader() or node.name, other, both=True)
             case "rotation":
                 self._rotate(rng.sample(self._names, len(self._names)), None)
             case "split":
@@ -104,12 +111,12 @@ class Harm:
                 raise ValueError(kind)
         return True
 
-    def _leader(self) -> str:
+    def leader(self) -> str:
         """The name of one that believes to lead; empty if there is none."""
         return next((name for name in self._names if self._nodes[name].leads), "")
 
     def _cut_bit_by_bit(self, leader: str, others: list[str]) -> None:
-        if not leader or not others or self.over:
+        if not leader or not others or self._over:
             return
         self._network.cut(leader, others[0], both=True)
         pause_s = self._world.rng.uniform(0.0, 0.8) * self._lease_s
@@ -119,7 +126,7 @@ class Harm:
         """Takes one after another away, and at the same moment gives back the one before."""
         if away is not None:
             self._network.mend(away)
-        if not names or self.over:
+        if not names or self._over:
             return
         rng = self._world.rng
         for other in self._names:
@@ -130,7 +137,7 @@ class Harm:
         self._world.after(hold_s, self._rotate, names[1:], names[0])
 
     def _flap(self, one: str, other: str, times: int) -> None:
-        if times <= 0 or self.over:
+        if times <= 0 or self._over:
             return
         if (one, other) in self._network.cuts:
             self._network.cuts -= {(one, other), (other, one)}

@@ -107,7 +107,7 @@ class Node(Machine):
             feed=self.feed,
         )
         self.state = core.start(self.settings, self.disk.durable(), self.clock())
-        for position in () if self._flaws.forgets_damage else sorted(self.disk.bad):
+        for position in sorted(self.disk.bad):
             self.feed(Damaged(position))
 
     def _forget(self) -> None:
@@ -348,7 +348,8 @@ class Node(Machine):
     def damage(self, position: Position, *, found: bool) -> None:
         """A stored entry goes bad on the disk: that is found now, or when it is read, or at a start."""
         self.disk.bad.add(position)
-        self._memory.pop(position, None)
+        if position.txid not in self.state.mending:  # else its bytes have just come again
+            self._memory.pop(position, None)
         if self.up and found:
             self.soon(0.0, self.feed, Damaged(position))
 

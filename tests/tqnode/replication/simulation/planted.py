@@ -119,10 +119,30 @@ def _may_vote_on_an_empty_disk(state: State, asker: str, question: WouldYou | As
     )
 
 
-def _whoever_answers_counts(settings: Settings, state: State) -> int:
-    others = (peer.stored for peer in state.peers.values())
-    reached = rules.reached_by_majority(settings, (rules.stored_in_term(state), *others))
-    return int(max(0.0, reached))
+def _votes_of_empty_disks_count(
+    settings: Settings, state: State, _sender: str, vote: Vote, now: float
+) -> bool:
+    campaign = state.campaign
+    return (
+        campaign is not None
+        and campaign.binding
+        and vote.yes
+        and (vote.term, vote.round) == (campaign.term, campaign.round)
+        and now < rules.led_lease(settings, campaign.asked)
+    )
+
+
+def _empty_disks_vote(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(rules, "may_vote", _may_vote_on_an_empty_disk)
+    patch.setattr(rules, "vote_counts", _votes_of_empty_disks_count)
+
+
+def _empty_disks_are_whole(patch: pytest.MonkeyPatch) -> None:
+    def start(settings: Settings, durable: Durable, now: float) -> State:
+        return real(settings, msgspec.structs.replace(durable, fresh=False), now)
+
+    real = step.start
+    patch.setattr(step, "start", start)
 
 
 def _refusals_count(_settings: Settings, state: State, _sender: str, vote: Vote, _now: float) -> bool:
@@ -188,54 +208,59 @@ def _trims_what_is_not_applied(patch: pytest.MonkeyPatch) -> None:
 
 BUGS = {
     # What the driver does wrong.
-    "a vote is told before it is synced": Bug(flaws=Flaws(rows_told_early=True), seed=19),
+    "a vote is told before it is synced": Bug(flaws=Flaws(rows_told_early=True), seed=54),
     "a store is told before it is synced": Bug(flaws=Flaws(stores_told_early=True)),
     "a standby applies what is not committed": Bug(flaws=Flaws(applies_uncommitted=True)),
-    "an application is told before it is noted": Bug(flaws=Flaws(applied_told_early=True), seed=18),
-    "an old leader's database is taken for a standby's": Bug(flaws=Flaws(forgets_to_be_ahead=True), seed=7),
-    "a leader answers what it alone has stored": Bug(flaws=Flaws(answers_stored=True), seed=6),
+    "an old leader's database is taken for a standby's": Bug(flaws=Flaws(forgets_to_be_ahead=True), seed=11),
+    "a leader answers what it alone has stored": Bug(flaws=Flaws(answers_stored=True), seed=4),
     # Commitment.
     "committed without a majority": Bug(_rule("committed", _own_entry_is_enough)),
-    "the leader counts its own unsynced entries": Bug(_rule("committed", _own_unsynced_counts), seed=2),
+    "the leader counts its own unsynced entries": Bug(_rule("committed", _own_unsynced_counts), seed=1),
     "half of the nodes are a majority": Bug(_rule("majority", _half_is_a_majority)),
     "an entry of an older term is acknowledged": Bug(_rule("stored_in_term", _stored_in_any_term)),
-    "an entry is acknowledged before it is synced": Bug(_rule("stored_in_term", _unsynced_is_stored), seed=2),
+    "an entry is acknowledged before it is synced": Bug(_rule("stored_in_term", _unsynced_is_stored), seed=1),
     "a standby takes all it has stored for committed": Bug(_no_commit_is_too_old),
     # Terms and votes.
     "an append of an older term is taken": Bug(_rule("accepts", _accepts_any_term)),
-    "a vote is given in an older term": Bug(_rule("may_vote", _may_vote_in_any_term), seed=22),
-    "two votes are given in one term": Bug(_rule("may_vote", _may_vote_twice_in_a_term), seed=22),
-    "a candidate's log is not looked at": Bug(_rule("up_to_date", lambda _state, _last: True), seed=33),
-    "a candidate says that its log is newer than it is": Bug(_stands_again_in_its_term, seed=37),
-    "a refusal counts as a vote": Bug(_rule("vote_counts", _refusals_count), seed=11),
+    "a vote is given in an older term": Bug(_rule("may_vote", _may_vote_in_any_term), seed=2),
+    "two votes are given in one term": Bug(_rule("may_vote", _may_vote_twice_in_a_term), seed=2),
+    "a candidate's log is not looked at": Bug(_rule("up_to_date", lambda _state, _last: True), seed=7),
+    "a candidate says that its log is newer than it is": Bug(_stands_again_in_its_term, seed=105),
+    "a refusal counts as a vote": Bug(_rule("vote_counts", _refusals_count), seed=2),
     # Entries.
-    "an entry need not follow the one before": Bug(_rule("follows", _any_entry_follows), seed=2),
-    "a snapshot leaves older entries": Bug(_rule("follows", _snapshot_leaves_older_entries), seed=10),
-    "a damaged entry is acknowledged": Bug(_rule("stored_in_term", _damaged_is_acknowledged), seed=169),
-    "what is not applied is trimmed": Bug(_trims_what_is_not_applied, seed=18),
+    "an entry need not follow the one before": Bug(_rule("follows", _any_entry_follows), seed=4),
+    "a snapshot leaves older entries": Bug(_rule("follows", _snapshot_leaves_older_entries), seed=22),
+    "a damaged entry is acknowledged": Bug(_rule("stored_in_term", _damaged_is_acknowledged), seed=115),
+    "what is not applied is trimmed": Bug(_trims_what_is_not_applied, seed=4),
     # Empty disks.
     "an empty disk takes itself for any other": Bug(_rule("has_vote", lambda _state: True)),
+    "a disk that came empty is taken for one that did not": Bug(_empty_disks_are_whole, seed=7),
     # Leases.
     "a lease does not keep others from being elected": Bug(
-        _rule("lease_over", lambda _state, _asker, _over, _now: True), seed=27
+        _rule("lease_over", lambda _state, _asker, _over, _now: True), seed=17
     ),
     "a lease counts from the answer": Bug(_lease_from_the_answer, seed=13),
 }
 """By what is wrong."""
 
 RARE = {
-    "damage is not told after a start": Bug(flaws=Flaws(forgets_damage=True)),
+    "an application is told before it is noted": Bug(flaws=Flaws(applied_told_early=True)),
     "votes of other rounds count": Bug(_rule("vote_counts", _votes_of_other_rounds)),
     "a damaged entry makes a voter's log older": Bug(_stored_falls_at_damage),
-    "an empty disk votes": Bug(_rule("may_vote", _may_vote_on_an_empty_disk)),
-    "an empty disk counts at once": Bug(_rule("committed", _whoever_answers_counts)),
+    "an empty disk votes, and that vote counts": Bug(_empty_disks_vote),
     "an empty disk is admitted by any leader": Bug(_rule("admits", _admitted_by_any_leader)),
     "an empty disk is admitted without the snapshot": Bug(_rule("admits", _admitted_without_the_snapshot)),
     "an empty disk is admitted in a term begun before it": Bug(_every_newcomer_is_admitted),
-    "an empty disk takes part at once": Bug(_rule("quiet_after_start", lambda _settings: 0.0)),
     "a restart forgets the lease that was granted": Bug(_restart_waits_for_nobody),
 }
-"""Those that take thousands of seeds, so that the command looks for them and no test does."""
+"""Those that take thousands of seeds, so that the command looks for them and no test does.
+
+Some rules are not among them, since to be without one alone was never seen to break a promise. That an empty
+disk keeps silent after its start matters only when a leader gives up its term within a lease of the forgotten
+vote, or a clock stands still. That what it stores does not count follows from its having no vote: the votes
+of the others meet every majority that it was part of. Damage that is not told at a start is found when the
+entry is read.
+"""
 
 NOTICED = (AssertionError, ValueError, LookupError)
 """How a bug shows: a broken promise, a disk that refuses, or a core that fails."""
