@@ -1,5 +1,6 @@
 """What is on a simulated node's disk: survives crashes, if it was synced, but not being wiped."""
 
+import contextlib
 import random
 from collections import deque
 from collections.abc import Callable
@@ -82,12 +83,13 @@ class Disk:
     def crash(self, rng: random.Random) -> None:
         """Of what was written and not synced some is there, from the oldest on, or nothing."""
         self.run += 1
-        self._skipped = False
         kept = rng.randint(0, len(self._unsynced)) if rng.random() < 0.5 else 0
         while kept > 0 and self._unsynced and not self.full:
-            self.sync()
+            with contextlib.suppress(DiskIsFull):  # what was to follow entries that found no room
+                self.sync()
             kept -= 1
         self._unsynced.clear()
+        self._skipped = False
 
     # -- changes ---------------------------------------------------------------------------
 
