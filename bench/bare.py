@@ -27,7 +27,6 @@ SECRET: Final = 1 << 62
 
 _BEGIN = statement("begin")
 _COMMIT = statement("commit")
-_READ_DEPTH = statement("read_depth")
 _FIND_QUEUE = statement("find_queue")
 _ADD_QUEUE = statement("add_queue")
 _FIND_WORKER_STATE = statement("find_worker_state")
@@ -64,12 +63,10 @@ class BareQueue:
         """``operations`` enqueues of ``size`` tasks each, in one transaction."""
         execute = self._connection.execute
         execute(_BEGIN)
-        execute(_FIND_QUEUE, _BY_QUEUE).fetchall()
-        execute(_READ_DEPTH, _BY_QUEUE).fetchall()
         left = operations * size
         while left:
             # As many rows in a statement as the core puts there.
-            count = min(ROWS_MAX, 1 << left.bit_length() - 1)
+            count = min(ROWS_MAX, left)
             numbers = range(self._seq + 1, self._seq + 1 + count)
             tasks = tuple(chain.from_iterable(self._row(seq) for seq in numbers))
             execute(statement_of_rows("insert_task", count), tasks)

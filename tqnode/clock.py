@@ -25,6 +25,16 @@ class Clock(Protocol):
         ...
 
 
+def moment(clock: Clock, *, within_s: float) -> tuple[int, float]:
+    """Wall time in ms and monotonic time in seconds, read less than ``within_s`` seconds apart."""
+    while True:
+        before = clock.monotonic()
+        now_ms, after = clock.now_ms(), clock.monotonic()
+        # If the process was stopped between the two, they would look like a stepped clock.
+        if after - before < within_s:
+            return now_ms, after
+
+
 class Rng(Protocol):
     """What the node knows of chance."""
 

@@ -8,7 +8,7 @@ sort in the order of enqueueing.
 import re
 import struct
 from collections.abc import Sequence
-from itertools import repeat
+from itertools import chain, repeat
 
 SEQ_BITS = 42
 NONCE_BITS = 32
@@ -18,6 +18,7 @@ _WRITTEN = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CHARS = 36
 _DASHES = (8, 13, 18, 23)
 _parts = struct.Struct(">QII")
+_whole = struct.Struct("16s")
 _places = struct.Struct(">6xHI4x")
 _groups = struct.Struct("8s4s4s4s12s")
 
@@ -109,4 +110,4 @@ def parse_all(written: Sequence[str]) -> list[bytes]:
     packed = bytes.fromhex(whole.replace("-", ""))
     if len(packed) != 16 * len(written):
         raise ValueError("not all are UUIDs")
-    return [packed[start : start + 16] for start in range(0, len(packed), 16)]
+    return list(chain.from_iterable(_whole.iter_unpack(packed)))

@@ -14,9 +14,11 @@ from tqnode.errors import Draining, NotFound, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.queue import claim as claims
 from tqnode.queue import listing, queues, workers
+from tqnode.queue.counts import Counts
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.finish import Finisher
 from tqnode.queue.hub import Hub
+from tqnode.queue.intake import Intake
 from tqnode.queue.lease import HeldLease, Keeper, LeaseStatus
 from tqnode.queue.listing import Filters, Page
 from tqnode.queue.manage import Manager
@@ -26,7 +28,7 @@ from tqnode.queue.rows import read_task
 from tqnode.queue.stats import Stats, stats
 from tqnode.queue.waiting import Waiting
 from tqnode.queue.workers import WorkerRow, WorkerSpec
-from tqnode.store import Effects, Reader, Store, Tx
+from tqnode.store import Reader, Store, Tx
 from tqnode.task import (
     Ask,
     ClaimedTask,
@@ -76,10 +78,10 @@ class Queue:
         self._store = store
         self._clock = clock
         self._rng = rng
-        self._metrics = metrics
         self._workers_max = config.workers_max
         movement = Movement(config)
         self._enqueuer = Enqueuer(config, rng)
+        self._intake = Intake(store, self._enqueuer, waiting_max=config.writer_backlog_max)
         self._finisher = Finisher(rng=rng, metrics=metrics, enqueuer=self._enqueuer, movement=movement)
         self._manager = Manager(movement)
         self.keeper = Keeper(config, metrics=metrics, movement=movement)
@@ -88,10 +90,10 @@ class Queue:
         self.hub = Hub(
             boot=f"{rng.bits(48):012x}", kept=config.events_kept, followers_max=config.event_streams_max
         )
-        self._since_start: dict[str, int] = {}
+        self._counts = Counts(metrics)
         store.listen(self.waiting.wake)
         store.listen(self.hub.publish)
-        store.listen(self._count)
+        store.listen(self._counts.note)
 
     # -- enqueue and read ------------------------------------------------------------------
 
@@ -105,6 +107,8 @@ class Queue:
             IdempotencyMismatch: the key came with another body.
             QueueFull: a limit on queues would be exceeded.
         """
+        if len(specs) == 1 and idempotency is None and specs[0].unique_key is None:
+            return [await self._intake.put(specs[0])]
         return await self._store.submit(lambda tx: self._enqueuer.once(tx, specs, idempotency))
 
     async def enqueue_partial(
@@ -359,17 +363,8 @@ class Queue:
         return await self._store.look(self._figures())
 
     def _figures(self) -> Callable[[Reader], Stats]:
-        since_start = dict(self._since_start)
+        since_start = dict(self._counts.since_start)
         return lambda reader: stats(reader, self._clock, since_start)
-
-    def _count(self, effects: Effects) -> None:
-        counts: dict[str, int] = {}
-        for _, before, after, tasks in effects.moves:
-            name = _OPERATION.get((before, after)) or _NAMES.get(after, str(after))
-            counts[name] = counts.get(name, 0) + tasks
-        for name, tasks in counts.items():
-            self._metrics.operations.labels(name).inc(tasks)
-            self._since_start[name] = self._since_start.get(name, 0) + tasks
 
 
 def _say_if_kept(tasks: int, returned: "asyncio.Future[list[Finished | TqnodeError]]") -> None:
@@ -382,16 +377,3 @@ def _say_kept(tasks: int, why: str) -> None:
     logger.warning(
         "%d tasks claimed for a client that has gone keep their lease until it ends: %s", tasks, why
     )
-
-
-_S = TaskState
-_OPERATION: dict[tuple[TaskState | None, TaskState | None], str] = {
-    (None, _S.READY): "enqueued",
-    (None, _S.SCHEDULED): "enqueued",
-    (None, _S.BLOCKED): "enqueued",
-    (_S.READY, _S.RUNNING): "claimed",
-    (_S.RUNNING, _S.READY): "returned",
-    (_S.RUNNING, _S.SCHEDULED): "retried",
-    (_S.SCHEDULED, _S.READY): "due",
-}
-_NAMES: dict[TaskState | None, str] = {None: "deleted", _S.READY: "requeued"}

@@ -1,6 +1,6 @@
 """Makes tasks: all of a request or none."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import repeat
 
@@ -10,6 +10,7 @@ from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.config import Config
 from tqnode.errors import IdempotencyMismatch, QueueFull, TqnodeError, UniqueConflict
+from tqnode.queue.moves import counts
 from tqnode.queue.remove import replace_tags
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
@@ -125,15 +126,17 @@ class Enqueuer:
         seqs, made_ms = tx.take_seqs(len(specs)), tx.id_ms
         nonces = self._rng.bits(ids.NONCE_BITS * len(specs))
         packed = ids.pack_all(at_ms=made_ms, seqs=seqs, nonces=nonces)
-        entries = [entry(tx, spec) for spec in specs]
+        states, runs_at_ms = _entries(tx, specs)
+        queues, kinds = [spec.queue for spec in specs], [spec.kind for spec in specs]
+        columns = zip(seqs, packed, queues, kinds, states, runs_at_ms, specs, strict=True)
         tx.insert(
             _INSERT_TASK,
             [
                 (
                     seq,
                     task_id,
-                    spec.queue,
-                    spec.kind,
+                    queue,
+                    kind,
                     state,
                     spec.priority,
                     run_at_ms,
@@ -145,7 +148,7 @@ class Enqueuer:
                     spec.unique_key,
                     None if spec.unique_key is None else spec.unique_states,
                 )
-                for seq, task_id, spec, (state, run_at_ms) in zip(seqs, packed, specs, entries, strict=True)
+                for seq, task_id, queue, kind, state, run_at_ms, spec in columns
             ],
         )
         tx.insert(
@@ -158,15 +161,17 @@ class Enqueuer:
         tags = [(tag, seq) for seq, spec in zip(seqs, specs, strict=True) for tag in spec.tags]
         if tags:
             tx.insert(_INSERT_TAG, tags)
-        announce(tx, packed, specs, entries)
-        states, runs_ms = zip(*entries, strict=True)
-        entered: dict[tuple[str, TaskState], int] = {}
-        for spec, state in zip(specs, states, strict=True):
-            where = spec.queue, state
-            entered[where] = entered.get(where, 0) + 1
-        for (queue, state), tasks in entered.items():
+        effects = tx.effects
+        effects.events += map(TaskEvent, packed, queues, kinds, states, repeat(tx.now_ms), repeat(0))
+        for spec, state, run_at_ms in zip(specs, states, runs_at_ms, strict=True):
+            if state is _READY:
+                effects.ready.append((spec.queue, spec.kind, spec.priority))
+            else:
+                effects.due_ms.append(run_at_ms)
+        entered = list(zip(queues, states, strict=True))
+        for (queue, state), tasks in counts(entered).items():
             tx.moved(queue, None, state, tasks)
-        return list(map(Enqueued, ids.texts(packed), states, repeat(False), runs_ms))
+        return list(map(Enqueued, ids.texts(packed), states, repeat(False), runs_at_ms))
 
     def _admit(self, tx: Tx, specs: Sequence[TaskSpec]) -> None:
         """Makes the queues that are new; refuses what would go beyond the limits."""
@@ -188,7 +193,7 @@ class Enqueuer:
                 )
         for queue in new:
             (queues,) = tx.one(_COUNT_QUEUES) or (0,)
-            if queues >= self._config.queues_max and not _drop_empty_queues(tx):
+            if queues >= self._config.queues_max and not _drop_empty_queues(tx, more):
                 raise QueueFull(f"there are {queues} queues already, the most allowed", retry_after_s=60.0)
             tx.run(_ADD_QUEUE, {"queue": queue, "now_ms": tx.now_ms})
 
@@ -240,7 +245,11 @@ class Enqueuer:
         tx.run(_REPLACE_BODY, body)
         tx.moved(queue, TaskState(before), None)
         tx.moved(spec.queue, None, state)
-        announce(tx, [packed], [spec], [(state, run_at_ms)])
+        tx.effects.events.append(TaskEvent(packed, spec.queue, spec.kind, state, tx.now_ms, 0))
+        if state is _READY:
+            tx.effects.ready.append((spec.queue, spec.kind, spec.priority))
+        else:
+            tx.effects.due_ms.append(run_at_ms)
         return Enqueued(ids.text(packed), state, True)
 
 
@@ -252,20 +261,12 @@ def entry(tx: Tx, spec: TaskSpec) -> tuple[TaskState, int]:
     return TaskState.SCHEDULED, spec.run_at_ms
 
 
-def announce(
-    tx: Tx, packed: Sequence[bytes], specs: Sequence[TaskSpec], entries: Sequence[tuple[TaskState, int]]
-) -> None:
-    """Notes for those who wait that tasks entered their states; a line of the arguments is about one."""
-    effects, now_ms = tx.effects, tx.now_ms
-    effects.events += [
-        TaskEvent(task_id, spec.queue, spec.kind, state, now_ms, 0)
-        for task_id, spec, (state, _) in zip(packed, specs, entries, strict=True)
-    ]
-    for spec, (state, run_at_ms) in zip(specs, entries, strict=True):
-        if state is _READY:
-            effects.ready.append((spec.queue, spec.kind, spec.priority))
-        else:
-            effects.due_ms.append(run_at_ms)
+def _entries(tx: Tx, specs: Sequence[TaskSpec]) -> tuple[Sequence[TaskState], Sequence[int]]:
+    """The states that new tasks enter, and their run_at."""
+    if any(spec.run_at_ms for spec in specs):
+        states, runs_at_ms = zip(*[entry(tx, spec) for spec in specs], strict=True)
+        return states, runs_at_ms
+    return (_READY,) * len(specs), (tx.id_ms,) * len(specs)
 
 
 def _encode_tags(spec: TaskSpec) -> str:
@@ -295,15 +296,16 @@ def _remember(tx: Tx, idempotency: Idempotency | None, answer: Sequence[Enqueued
         tx.run(_ADD_IDEMPOTENCY, row)
 
 
-def _drop_empty_queues(tx: Tx) -> int:
-    """Forgets the queues without a task that nobody has paused; how many.
+def _drop_empty_queues(tx: Tx, wanted: Iterable[str]) -> int:
+    """Forgets the queues without a task that nobody has paused, but for the wanted ones; how many.
 
     Without that, names that are used once would use up the number of queues for good.
     """
     # What this group did is not in the tallies yet.
-    touched = {move[0] for move in tx.effects.moves} | tx.depths.keys()
+    touched = {move[0] for move in tx.effects.moves} | {*wanted}
     empty = [name for (name,) in tx.all(_FIND_EMPTY_QUEUES) if name not in touched]
     for name in empty:
         tx.run(_DROP_QUEUE, {"queue": name})
         tx.run(_DROP_TALLIES, {"queue": name})
+        tx.depths.pop(name, None)
     return len(empty)

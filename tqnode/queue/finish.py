@@ -14,7 +14,7 @@ from tqnode.errors import LeaseLost, NotFound, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.queue import token
 from tqnode.queue.enqueue import Enqueuer
-from tqnode.queue.moves import Held, Movement, move, place_in_line_ms
+from tqnode.queue.moves import Held, Movement, counts, move, place_in_line_ms
 from tqnode.queue.rows import place
 from tqnode.retry import backoff_ms
 from tqnode.sql import statement
@@ -101,45 +101,43 @@ class Finisher:
     def _complete_all(self, tx: Tx, run: dict[str, Complete]) -> list[Finished | TqnodeError]:
         """Completes plain ones, each of another task, with two statements for all of them."""
         wanted = _packed_ids(run)
-        seqs = ids.seqs_of(list(wanted))
-        found = {row[1]: row for row in tx.all(_READ_RUNNING, {"seqs": _encode_seqs(seqs)})}
-        tokens = {fence: token.write(*fence) for fence in {row[2:4] for row in found.values()}}
-        held = {
-            task_id: row
-            for packed, task_id in wanted.items()
-            if (row := found.get(packed)) and tokens[row[2:4]] == run[task_id].token
-        }
+        seqs = _encode_seqs(ids.seqs_of(list(wanted)))
+        rows = tx.all(_READ_RUNNING, {"seqs": seqs})
+        if _are_all_held(rows, wanted, run):
+            held = list(run.values())
+        else:
+            rows = _held(rows, wanted, run)
+            held = [run[wanted[row[1]]] for row in rows]
+            seqs = _encode_seqs([row[0] for row in rows])
         try:
-            seqs = [row[0] for row in held.values()]
-            tx.run(_COMPLETE_MANY, {"seqs": _encode_seqs(seqs), "now_ms": tx.now_ms})
+            tx.run(_COMPLETE_MANY, {"seqs": seqs, "now_ms": tx.now_ms})
         except apsw.ConstraintError:
             # One must give up its unique key first: each on its own finds out which.
-            held = {}
-        self._note_completions(tx, held, run)
-        if len(held) == len(run):
+            rows, held = [], []
+        self._note_completions(tx, rows, held)
+        if len(rows) == len(run):
             return list(map(Finished, run, repeat(TaskState.SUCCEEDED)))
+        completed = {asked.id for asked in held}
         # What is left was finished before, or lost, or is none.
         return [
-            Finished(task_id, TaskState.SUCCEEDED) if task_id in held else self._try(tx, asked)
+            Finished(task_id, TaskState.SUCCEEDED) if task_id in completed else self._try(tx, asked)
             for task_id, asked in run.items()
         ]
 
-    def _note_completions(self, tx: Tx, held: dict[str, Row], asked: dict[str, Complete]) -> None:
+    def _note_completions(self, tx: Tx, rows: list[Row], asked: list[Complete]) -> None:
         """Notes the results, moves and events of tasks that were completed together."""
-        if not held:
+        if not rows:
             return
         results = [
-            (row[0], asked[task_id].result)
-            for task_id, row in held.items()
-            if asked[task_id].result is not None
+            (row[0], one.result) for row, one in zip(rows, asked, strict=True) if one.result is not None
         ]
         if results:
             tx.many(_WRITE_RESULT, results)
-        _, packed, _, _, queues, kinds, attempts = zip(*held.values(), strict=True)
+        _, packed, _, _, queues, kinds, attempts = zip(*rows, strict=True)
         state = TaskState.SUCCEEDED
         tx.effects.events += map(TaskEvent, packed, queues, kinds, repeat(state), repeat(tx.now_ms), attempts)
-        for queue in {*queues}:
-            tx.moved(queue, TaskState.RUNNING, state, queues.count(queue))
+        for queue, tasks in counts(queues).items():
+            tx.moved(queue, TaskState.RUNNING, state, tasks)
 
     def _complete(self, tx: Tx, asked: Complete, where: dict[str, Any], fence: token.Fence) -> Finished:
         params = where | {
@@ -278,6 +276,30 @@ def _packed_ids(run: dict[str, Complete]) -> dict[bytes, str]:
             with suppress(ValueError):  # it is no task's: the one who asked is told so
                 packed[ids.parse(task_id)] = task_id
         return packed
+
+
+def _are_all_held(rows: list[Row], wanted: dict[bytes, str], run: dict[str, Complete]) -> bool:
+    """Whether the rows are of all these tasks, in their order, and all are held by one claim.
+
+    That is the usual case, and quicker to find out than who of them is held.
+    """
+    if not rows or len(rows) != len(run):
+        return False
+    if [row[1] for row in rows] != [*wanted]:
+        return False
+    tokens = {token.write(*fence) for fence in {row[2:4] for row in rows}}
+    return len(tokens) == 1 and {asked.token for asked in run.values()} == tokens
+
+
+def _held(rows: list[Row], wanted: dict[bytes, str], run: dict[str, Complete]) -> list[Row]:
+    """The rows of the tasks that are held with the token given."""
+    found = {row[1]: row for row in rows}
+    tokens = {fence: token.write(*fence) for fence in {row[2:4] for row in rows}}
+    return [
+        row
+        for packed, task_id in wanted.items()
+        if (row := found.get(packed)) and tokens[row[2:4]] == run[task_id].token
+    ]
 
 
 def _encode_seqs(seqs: list[int]) -> str:

@@ -12,10 +12,10 @@ from tqnode.store.connection import open_writer
 from tqnode.store.gate import Gate
 from tqnode.store.migrations import migrate
 from tqnode.store.readers import Reader, Readers
-from tqnode.store.tx import Effects, TaskEvent, Tx
+from tqnode.store.tx import DISK_FAILURES, Effects, TaskEvent, Tx
 from tqnode.store.writer import Operation, Writer
 
-__all__ = ["Effects", "Reader", "Store", "TaskEvent", "Tx"]
+__all__ = ["DISK_FAILURES", "Effects", "Reader", "Store", "TaskEvent", "Tx"]
 
 T = TypeVar("T")
 
@@ -104,6 +104,10 @@ class Store:
             TqnodeError: the operation's own answer, or Overloaded, Draining, DiskFull, OutcomeUnknown.
         """
         return await self._writer.submit(operation, background=background)
+
+    def check_open(self) -> None:
+        """Raises what a write that comes now would get because no more are taken."""
+        self._writer.check_open()
 
     def submit(self, operation: Operation[T], *, background: bool = False) -> "asyncio.Future[T]":
         """As :meth:`write`, without waiting; cancelling the future before its turn takes it back."""

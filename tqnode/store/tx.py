@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import apsw
 import msgspec
 
-from tqnode.errors import TqnodeError
 from tqnode.sql import statement, statement_of_rows
 from tqnode.task import WAITING, TaskState
 
@@ -16,6 +15,9 @@ Row = tuple[Any, ...]
 
 T = TypeVar("T")
 
+DISK_FAILURES = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.NotADBError)
+"""After one of them the whole transaction is lost: no operation may take it for its own failure."""
+
 _SAVEPOINT = statement("savepoint_part")
 _ROLLBACK_SAVEPOINT = statement("rollback_part")
 _RELEASE = statement("release_part")
@@ -23,7 +25,8 @@ _CHANGE_TALLY = statement("change_tally")
 _START_TALLY = statement("start_tally")
 
 ROWS_MAX = 32
-"""Rows in one INSERT. More save nothing; each number of rows has its own compiled statement."""
+"""Rows in one INSERT. More save nothing; each number of rows has its own compiled statement, all of which the
+connection keeps."""
 
 
 class TaskEvent(msgspec.Struct, frozen=True):
@@ -87,6 +90,7 @@ class Tx:
         now_ms: the one wall time of the whole group.
         next_seq: the next free row number.
         last_id_ms: the newest id's time, which the next ids don't go below.
+        depths: those of the group before, if it was committed: nobody else writes.
     """
 
     __slots__ = (
@@ -96,19 +100,30 @@ class Tx:
         "depths",
         "effects",
         "id_ms",
+        "joined",
         "next_seq",
         "now_ms",
         "settled",
     )
 
-    def __init__(self, connection: apsw.Connection, *, now_ms: int, next_seq: int, last_id_ms: int) -> None:
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        *,
+        now_ms: int,
+        next_seq: int,
+        last_id_ms: int,
+        depths: dict[str, int] | None = None,
+    ) -> None:
         self._connection = connection
         self.now_ms = now_ms
         self.next_seq = next_seq
         self.id_ms = max(now_ms, last_id_ms)
         self.effects = Effects()
-        self.depths: dict[str, int] = {}
-        """How many tasks wait now in the queues that this group was found to have to do with."""
+        self.depths: dict[str, int] = {} if depths is None else depths
+        """How many tasks wait now in the queues that were looked up."""
+        self.joined = 0
+        """Requests that came with others in one operation, beyond the first of each."""
         self._noted = 0
         self._owed = 0
         self.settled = 0
@@ -172,7 +187,7 @@ class Tx:
         for name, rows in by_name.items():
             start = 0
             while left := len(rows) - start:
-                count = min(ROWS_MAX, 1 << left.bit_length() - 1)
+                count = min(ROWS_MAX, left)
                 params = tuple(chain.from_iterable(rows[start : start + count]))
                 self._connection.execute(statement_of_rows(name, count), params)
                 start += count
@@ -189,8 +204,9 @@ class Tx:
         try:
             result = operation()
             self.flush()
-        except TqnodeError:
-            self._connection.execute(_ROLLBACK_SAVEPOINT)
+        except Exception:
+            if self._connection.in_transaction:  # a disk failure may have ended it
+                self._connection.execute(_ROLLBACK_SAVEPOINT)
             self.undo(mark)
             raise
         else:

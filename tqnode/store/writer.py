@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 
 import apsw
 
-from tqnode.clock import Clock
+from tqnode.clock import Clock, moment
 from tqnode.errors import DiskFull, Draining, OutcomeUnknown, Overloaded, TqnodeError
 from tqnode.ids import seq_of
 from tqnode.metrics import Metrics
 from tqnode.sql import statement
 from tqnode.store.gate import Gate
-from tqnode.store.tx import Effects, Tx
+from tqnode.store.tx import DISK_FAILURES, Effects, Tx
 
 T = TypeVar("T")
 Operation = Callable[[Tx], T]
@@ -55,16 +55,6 @@ class _Pending:
 
 class _Tainted(Exception):
     """An operation failed after it had written: the group must run again, each one on its own."""
-
-
-def _moment(clock: Clock) -> tuple[int, float]:
-    """Wall and monotonic time of one moment."""
-    while True:
-        before = clock.monotonic()
-        now_ms, after = clock.now_ms(), clock.monotonic()
-        # If the process was stopped between the two, they would look like a stepped clock.
-        if after - before < STEP_MS / 10_000:
-            return now_ms, after
 
 
 class Writer:
@@ -113,7 +103,8 @@ class Writer:
         self._arrived = threading.Condition()
         self._asleep = self._paused = self._busy = self._closing = False
         self._resting = 0
-        self._seen = _moment(clock)
+        self._depths: dict[str, int] = {}
+        self._seen = moment(clock, within_s=STEP_MS / 10_000)
         self.commit_s = 0.0
         self._refusing: TqnodeError | None = None
         self._loop = asyncio.get_running_loop()
@@ -292,8 +283,15 @@ class Writer:
         execute = self._connection.execute
         changes = self._connection.total_changes()
         execute(_BEGIN)
-        now_ms, monotonic = seen = _moment(self._clock)
-        tx = Tx(self._connection, now_ms=now_ms, next_seq=self._next_seq, last_id_ms=self._id_ms)
+        now_ms, monotonic = seen = moment(self._clock, within_s=STEP_MS / 10_000)
+        depths, self._depths = self._depths, {}  # unknown again, should this group come to nothing
+        tx = Tx(
+            self._connection,
+            now_ms=now_ms,
+            next_seq=self._next_seq,
+            last_id_ms=self._id_ms,
+            depths=depths,
+        )
         stepped_ms = now_ms - self._seen[0] - round(1000 * (monotonic - self._seen[1]))
         if abs(stepped_ms) >= STEP_MS:
             self._on_step(tx, stepped_ms)
@@ -313,9 +311,10 @@ class Writer:
         if self._connection.total_changes() != changes:
             # Without a change nothing is fsynced.
             self._metrics.fsync_seconds.observe(self.commit_s)
-            self._metrics.group_size.observe(len(group))
+            self._metrics.group_size.observe(len(group) + tx.joined)
         self._next_seq = tx.next_seq
         self._id_ms = tx.id_ms
+        self._depths = tx.depths
         self._seen = seen
         return tx.effects
 
@@ -332,7 +331,7 @@ class Writer:
             if isolated:
                 tx.flush()  # while it is this operation's savepoint that takes the rows
             pending.error = None
-        except (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.NotADBError):
+        except DISK_FAILURES:
             raise
         except Exception as error:
             if self._connection.total_changes() != before + tx.settled and not isolated:

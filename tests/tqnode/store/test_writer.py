@@ -14,6 +14,7 @@ from tests.tqnode.nodes import (
     open_core,
     sample,
     settle,
+    spec,
 )
 from tqnode.errors import Draining, NotFound, Overloaded
 from tqnode.store import Effects, TaskEvent, Tx, connection
@@ -76,21 +77,21 @@ async def test_rows_that_others_noted_are_not_taken_for_what_a_failed_operation_
     def refused(tx: Tx) -> None:
         runs.append("refused")
         # Its look has the tasks written that were noted before it; its own row is only noted.
-        assert tx.one("SELECT count(*) FROM task") == (2,)
+        assert tx.one("SELECT count(*) FROM task") == (4,)
         tx.insert("insert_tag", [("of nobody", 1)])
         raise NotFound("queue", "nowhere")
 
     async with HeldWriter(core.store):
-        enqueues = [asyncio.create_task(core.enqueue()) for _ in range(2)]
+        enqueues = [asyncio.create_task(core.queue.enqueue([spec(), spec()])) for _ in range(2)]
         await settle()
         failing = core.store.submit(refused)
-        last = asyncio.create_task(core.enqueue())
+        last = asyncio.create_task(core.queue.enqueue([spec(), spec()]))
         await settle()
     with pytest.raises(NotFound):
         await failing
     await asyncio.gather(*enqueues, last)
     assert runs == ["refused"], "the group ran once"
-    assert (await core.count("task"), await core.count("task_tag")) == (3, 0)
+    assert (await core.count("task"), await core.count("task_tag")) == (6, 0)
 
 
 @pytest.mark.parametrize("error", [NotFound("queue", "nowhere"), ValueError("a bug of ours")], ids=type)
