@@ -87,7 +87,7 @@ done
 
 step 6 tests
 # How long the nodes of a real cluster are harmed at random.
-CLUSTER_MINUTES=${CLUSTER_MINUTES:-4}
+CLUSTER_MINUTES=${CLUSTER_MINUTES:-8}
 export CLUSTER_MINUTES
 without=''
 if [ "$(id -u)" != 0 ]; then
