@@ -11,7 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+import trustme
 
+import tq
+from tests.certificates import write_certificate
 from tests.e2e.archive_node import SLOW_S, archived, node_of, settle, stamp
 from tests.e2e.processes import NodeProcess, enqueue
 from tests.e2e.three_nodes import free_ports, three_nodes
@@ -166,3 +169,49 @@ def test_a_node_whose_disk_was_lost_counts_again_when_the_page_says_so(tmp_path:
         with httpx.Client(base_url=cluster.nodes[cluster.leader()].url) as client:
             assert client.get(f"/v1/tasks/{task_id}").json()["state"] == "ready"
             enqueue(client)
+
+
+def test_the_secret_is_changed_while_all_nodes_stand_still(tmp_path: Path) -> None:
+    def secret_of(name: str) -> Path:
+        return tmp_path / f"secret-{name}"
+
+    def write_secret(name: str, text: str) -> None:
+        secret_of(name).write_text(text)
+        secret_of(name).chmod(0o600)
+
+    def flags_of(name: str) -> list[str]:
+        write_secret(name, "the first secret of the cluster")
+        return ["--peer-secret-file", str(secret_of(name))]
+
+    with three_nodes(tmp_path, flags_of) as cluster:
+        with tq.Client(cluster.urls) as client:
+            task_id = client.enqueue("k").id
+        for node in cluster.nodes.values():
+            assert node.stop() == 0
+        for name in cluster.nodes:
+            write_secret(name, "the second secret of the cluster")
+        cluster.make_whole()
+        with tq.Client(cluster.urls) as client:
+            assert client.get(task_id).state == "ready"
+
+
+def test_certificates_are_replaced_on_one_running_node_after_the_other(tmp_path: Path) -> None:
+    authority = trustme.CA()
+
+    def own(name: str) -> Path:
+        return tmp_path / f"tls-{name}"
+
+    def flags_of(name: str) -> list[str]:
+        own(name).mkdir()
+        write_certificate(own(name), authority, name)
+        files = {"cert": "cert.pem", "key": "key.pem", "ca": "ca.pem"}
+        return [word for key, file in files.items() for word in (f"--peer-tls-{key}", str(own(name) / file))]
+
+    with three_nodes(tmp_path, flags_of) as cluster:
+        for name in cluster.nodes:
+            write_certificate(own(name), authority, name)
+            # It shows the others what it has when they meet anew: as after a cut, or its own restart.
+            assert cluster.nodes[name].stop() == 0
+            cluster.make_whole()
+            with tq.Client(cluster.urls) as client:
+                client.enqueue("k")

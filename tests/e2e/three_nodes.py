@@ -3,7 +3,7 @@
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import tq
@@ -36,16 +36,17 @@ class ThreeNodes:
 
     Args:
         folder: for the files of all.
+        flags_of: gives more flags of the node of a name.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, flags_of: Callable[[str], list[str]] = lambda _name: []) -> None:
         ports = free_ports(2 * len(NAMES))
         peers = ",".join(f"{name}=127.0.0.1:{port}" for name, port in zip(NAMES, ports, strict=False))
         self.nodes: dict[str, NodeProcess] = {}
         try:
             for name, port in zip(NAMES, ports[len(NAMES) :], strict=True):
                 flags = ["--litestream", "auto", "--name", name, "--peers", peers]
-                flags += ["--listen", f"127.0.0.1:{port}"]
+                flags += ["--listen", f"127.0.0.1:{port}", *flags_of(name)]
                 (folder / name).mkdir()
                 if name == NAMES[0]:
                     flags.append("--bootstrap")
@@ -106,9 +107,11 @@ class ThreeNodes:
 
 
 @contextlib.contextmanager
-def three_nodes(folder: Path) -> Iterator[ThreeNodes]:
+def three_nodes(
+    folder: Path, flags_of: Callable[[str], list[str]] = lambda _name: []
+) -> Iterator[ThreeNodes]:
     """A cluster for the length of a ``with`` block."""
-    cluster = ThreeNodes(folder)
+    cluster = ThreeNodes(folder, flags_of)
     try:
         yield cluster
     finally:

@@ -9,6 +9,7 @@ import pytest
 import trustme
 import uvloop
 
+from tests.certificates import write_certificate
 from tests.tqnode.replication.log_entries import chain
 from tests.tqnode.replication.node_db_folder import LARGE
 from tests.tqnode.replication.peer_nodes import Talker, Wire, card_of, free_ports, pair, talker, until_heard
@@ -33,14 +34,6 @@ def certificates(folder: Path, authority: trustme.CA, name: str) -> Certificates
     own.mkdir(exist_ok=True)
     write_certificate(own, authority, name)
     return Certificates(own / "cert.pem", own / "key.pem", own / "ca.pem")
-
-
-def write_certificate(own: Path, authority: trustme.CA, name: str) -> None:
-    issued = authority.issue_cert(name)
-    issued.cert_chain_pems[0].write_to_path(own / "cert.pem")
-    issued.private_key_pem.write_to_path(own / "key.pem")
-    (own / "key.pem").chmod(0o600)
-    authority.cert_pem.write_to_path(own / "ca.pem")
 
 
 async def until_refused(refusing: Talker, reason: str) -> None:
