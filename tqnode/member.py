@@ -372,6 +372,7 @@ class Member:
             cluster_metrics=self._cluster_metrics,
             may_answer=self._may_answer,
             produced=replica.produced,
+            hand_over=lambda tenure: self._handover.run(replica, tenure, None),
             on_broken=lambda: replica.cannot_lead(term),
             on_fatal=self._on_fatal,
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,7 @@ PATIENCE_LEASES: Final = 2
 """Leases for which the log writer may fail before another node is to lead."""
 UP_S: Final = 20.0
 """Time that Litestream has to answer when a term begins."""
+REJOIN_EVERY_S: Final = 30.0
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Tenure:
         cluster_metrics: those of the cluster.
         may_answer: returns if the node leads at this moment, else raises what to tell clients.
         produced: gets the log's entries.
+        hand_over: has another node lead, once that is better than to go on.
         on_broken: called when the term can't go on.
         on_fatal: called when the disk failed: the process must end at once.
     """
@@ -64,12 +66,14 @@ class Tenure:
         cluster_metrics: ClusterMetrics,
         may_answer: Callable[[], None],
         produced: Callable[[Entries], None],
+        hand_over: Callable[["Tenure"], Awaitable[object]],
         on_broken: Callable[[], None],
         on_fatal: Callable[[BaseException], None],
     ) -> None:
         self.term = term
         self._config = config
         self._clock = clock
+        self._hand_over = hand_over
         self._on_broken = on_broken
         self.gate = QuorumGate(may_answer, clock=clock, on_answer=cluster_metrics.quorum_ack_seconds.observe)
         self.log = TermLog(plan, number=term, clock=clock, metrics=log_metrics)
@@ -118,6 +122,7 @@ class Tenure:
         """Begins with what is done beside answering clients."""
         self._spawn(self._sweeper.run(), "sweeper")
         self._spawn(self._verifying.run(), "backup-verify")
+        self._spawn(self._rejoin(), "archive-rejoin")
 
     async def pulse(self) -> None:
         """Returns once the writer has begun something new, or waits for others to have what it wrote."""
@@ -178,6 +183,17 @@ class Tenure:
         except TimeoutError:
             raise LogBroken(f"litestream is not up {UP_S:g} s after the term began") from None
         await self._shipper.run()
+
+    async def _rejoin(self) -> None:
+        """Has the next term begun as soon as the archive answers that did not when this one began."""
+        await self.log.archive_back()
+        logger.info("the archive answers again: another node is to begin a term that is written to it")
+        while not self._over:
+            try:
+                await self._hand_over(self)
+            except TqnodeError as error:
+                logger.warning("the archive has to wait for the next term: %s", error)
+                await self._clock.sleep(REJOIN_EVERY_S)
 
     def _spawn(self, work: Coroutine[object, object, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)

@@ -78,6 +78,8 @@ class LocalLog:
 
     def __init__(self, plan: Plan, *, clock: Clock, metrics: LitestreamMetrics) -> None:
         self._plan = plan
+        self._url = plan.archive.url
+        """Where the term goes."""
         self._clock = clock
         self._metrics = metrics
         self._socket = plan.data_dir / SOCKET
@@ -215,7 +217,7 @@ class LocalLog:
         assert self.term is not None  # noqa: S101  # it was opened for this
         plan, number = self._plan, self.term.number
         config = plan.data_dir / CONFIG_FILE
-        url = plan.archive.url
+        url = self._url
         databases = [
             Replicated(plan.database, meta_of(plan.data_dir, number), url.of_term(number)),
             Replicated(plan.data_dir / TERMS_DATABASE, terms_meta_of(plan.data_dir, number), url.of_terms()),

@@ -20,14 +20,15 @@ from tqnode.replication.binary import find_litestream
 from tqnode.replication.litestream import environ_for
 from tqnode.replication.local_log import LocalLog, Plan
 from tqnode.replication.sync_client import Synced
+from tqnode.replication.term_log import TermLog
 
 START_S = 30.0
 
 
-def archive_at(folder: Path, url: str = "") -> Archive:
+def archive_at(folder: Path, url: str = "", *, credentials: Path | None = None) -> Archive:
     """The archive of the node whose folder this is."""
     program = find_litestream("auto", os.environ)
-    where = ArchiveUrl.of(url, data_dir=folder, credentials_file="")
+    where = ArchiveUrl.of(url, data_dir=folder, credentials_file=str(credentials or ""))
     return Archive(where, program=program, environ=environ_for(os.environ))
 
 
@@ -46,6 +47,11 @@ class LogBench:
         assert self.log.term is not None
         return self.log.term.number
 
+    @property
+    def term_log(self) -> TermLog:
+        assert isinstance(self.log, TermLog)
+        return self.log
+
     async def archived(self) -> Synced:
         """Has everything in the archive."""
         return await self.log.sync(archived=True, within_s=60)
@@ -63,13 +69,12 @@ class WallClock(FakeClock):
         return SystemClock().now_ms()
 
 
-def plan_for(folder: Path, archive: Archive, **changes: Any) -> Plan:
+def plan_for(folder: Path, **changes: Any) -> Plan:
     usual: dict[str, Any] = {
         "program": find_litestream("auto", os.environ),
         "data_dir": folder,
         "database": folder / "tq.db",
         "name": "bench",
-        "archive": archive,
         "environ": os.environ,
         "snapshot_s": 3600,
         "keep_s": 86_400,
@@ -84,12 +89,25 @@ def _made(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def running_log(folder: Path, *, clock: Clock | None = None, **changes: Any) -> AsyncIterator[LogBench]:
-    """A queue whose log is being written, for the length of a ``with`` block."""
-    archive = archive_at(_made(folder))
+async def running_log(
+    folder: Path, *, clock: Clock | None = None, elected: int | None = None, **changes: Any
+) -> AsyncIterator[LogBench]:
+    """A queue whose log is being written, for the length of a ``with`` block.
+
+    Args:
+        folder: of the node.
+        clock: of the log.
+        elected: the term that an election gave; None for a node of its own, which numbers its terms itself.
+        changes: to the usual plan.
+    """
+    archive = changes.setdefault("archive", archive_at(_made(folder)))
     registry = CollectorRegistry()
     metrics = LitestreamMetrics(registry)
-    log = LocalLog(plan_for(folder, archive, **changes), clock=clock or SystemClock(), metrics=metrics)
+    plan, clock = plan_for(folder, **changes), clock or SystemClock()
+    if elected is None:
+        log = LocalLog(plan, clock=clock, metrics=metrics)
+    else:
+        log = TermLog(plan, number=elected, clock=clock, metrics=metrics)
     async with open_core(folder / "tq.db", clock=WallClock(), checkpoints=False) as core:
         log.open()
         running = asyncio.create_task(log.run())
