@@ -15,8 +15,11 @@ def _second(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.").rjust(20, "0")
 
 
+@lru_cache(4096)
 def stamp(at_ms: int) -> str:
     """A moment as answers have it: ``2026-01-31T12:00:00.000Z``.
+
+    Remembered, since the tasks of a request share their moments.
 
     Args:
         at_ms: milliseconds since 1970, from the year 1 to ``MOMENT_MAX_MS``.
