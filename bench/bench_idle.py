@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bench.load import request
+from bench.load.client import request
 from bench.processes import NodeProcess, memory_and_cpu
 from tests.waiting import eventually
 

@@ -50,7 +50,7 @@ class Load:
     """The load generator."""
 
     def __init__(self) -> None:
-        self._process = _start("bench.load")
+        self._process = _start("bench.load.orders")
         self.waits: list[dict[str, float]] = []
 
     def prepare(self, url: str, script: str, *, connections: int, requests: int, **options: Any) -> None:

@@ -1,0 +1,1 @@
+"""HTTP load from a process of its own, for the benchmarks and (``python -m bench.load``) for people."""
