@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -45,6 +45,7 @@ def measure(peer: Peer, tasks: int, folder: Path) -> Figures:
         data.mkdir()
         url = stack.enter_context(peer.serve(data))
         turn = _Turn(peer, tasks, work, url, programs)
+        turn.prepare()
         one = turn.enqueue("one")
         consume = turn.consume()
         bulk = turn.enqueue("bulk") if peer.bulk else None
@@ -60,12 +61,24 @@ class _Turn:
         self._programs = programs
         self._file = work / "bytes"
         self._log = work / "log"
-        self._module = f"bench.peers.work.{peer.module}"
+
+    def prepare(self) -> None:
+        """Has the queue's own command make its tables."""
+        if self._peer.prepare:
+            self._run(self._command(self._peer.prepare), "could not be prepared")
 
     def enqueue(self, way: str) -> float:
         """Tasks a second."""
-        python = str(self._programs / "python")
-        command = [python, "-m", "bench.peers.work.produce", self._module, way, str(self._tasks)]
+        module = f"bench.peers.work.{self._peer.module}"
+        words = ("python", "-m", "bench.peers.work.produce", module, way, str(self._tasks))
+        said = self._run(self._command(words), f"could not enqueue ({way})")
+        return float(json.loads(said.splitlines()[-1])["tasks_per_s"])
+
+    def _command(self, words: Sequence[str]) -> list[str]:
+        program, *rest = (word.replace("{url}", self._url) for word in words)
+        return [str(self._programs / program), *rest]
+
+    def _run(self, command: list[str], failure: str) -> bytes:
         with self._log.open("ab") as log:
             done = subprocess.run(
                 command,
@@ -76,13 +89,12 @@ class _Turn:
                 timeout=ENQUEUE_S,
             )
         if done.returncode:
-            raise self._failed(f"could not enqueue ({way})")
-        return float(json.loads(done.stdout)["tasks_per_s"])
+            raise self._failed(failure)
+        return done.stdout
 
     def consume(self) -> float:
         """Tasks a second, from the moment when the first are done to the last."""
-        program, *words = (word.replace("{url}", self._url) for word in self._peer.consumer)
-        command = [str(self._programs / program), *words]
+        command = self._command(self._peer.consumer)
         with running(command, self._log, environ=self._environ, cwd=environment.ROOT) as consumer:
             took = self._watch(consumer)
         if self._size() != self._tasks:

@@ -20,9 +20,10 @@ class Peer:
         durability: what a power cut takes of what was acknowledged.
         serve: starts what it needs with its data below a folder, for the length of a ``with`` block;
             yields the URL, or the file's path.
-        consumer: the command that runs its tasks in :data:`SLOTS` slots. A first word without a slash is a
-            program of the queue's own environment.
+        consumer: the command that runs its tasks in :data:`SLOTS` slots. The first word is a program of the
+            queue's own environment, ``{url}`` is what ``serve`` yielded.
         bulk: whether it has a documented way to enqueue many at once.
+        prepare: the command that makes its tables, if it wants one.
         variant: told to the module, for one that knows several configurations.
         lock: which packages its environment holds; ``None`` for the interpreter that runs the harness.
         programs: what the machine has to have, by Debian package.
@@ -34,6 +35,7 @@ class Peer:
     serve: Callable[[Path], AbstractContextManager[str]]
     consumer: tuple[str, ...]
     bulk: bool = False
+    prepare: tuple[str, ...] = ()
     variant: str = ""
     lock: str | None = "requirements.lock"
     programs: tuple[tuple[str, str], ...] = ()

@@ -8,6 +8,7 @@ from bench.peers.peer import SLOTS, Peer
 
 MEMORY: Final = "memory; a snapshot now and then"
 FSYNC: Final = "fsync each"
+LAGS: Final = "the last commits, up to 0.6 s, may be lost"
 REDIS: Final = (("redis-server", "redis-server"),)
 POSTGRESQL: Final = (("postgres", "postgresql"), ("initdb", "postgresql"))
 _WORK: Final = "bench.peers.work"
@@ -19,6 +20,15 @@ def _on_redis(name: str, module: str, consumer: tuple[str, ...], **more: object)
     return [
         make(name=f"{name}, Redis", durability=MEMORY, serve=servers.redis),
         make(name=f"{name}, Redis that fsyncs", durability=FSYNC, serve=servers.redis_that_fsyncs),
+    ]
+
+
+def _on_postgresql(name: str, module: str, consumer: tuple[str, ...], **more: object) -> list[Peer]:
+    """One queue on PostgreSQL as it comes, then on one that answers before the commit is on the disk."""
+    make = partial(Peer, module=module, consumer=consumer, bulk=True, programs=POSTGRESQL, **more)  # type: ignore[arg-type] # fields of Peer by name
+    return [
+        make(name=f"{name}, PostgreSQL", durability=FSYNC, serve=servers.postgresql),
+        make(name=f"{name}, PostgreSQL, asynchronous", durability=LAGS, serve=servers.postgresql_that_lags),
     ]
 
 
@@ -56,5 +66,56 @@ PEERS: Final = [
         "on_rq",
         ("rq", "worker-pool", "-q", "-n", str(SLOTS), "-w", "rq.worker.SimpleWorker", "-u", "{url}"),
         bulk=True,
+    ),
+    *_on_redis(
+        "dramatiq",
+        "on_dramatiq",
+        ("dramatiq", f"{_WORK}.on_dramatiq", "--processes", "1", "--threads", str(SLOTS)),
+    ),
+    *(
+        one
+        for broker in ("list", "stream")
+        for one in _on_redis(
+            f"taskiq ({broker})",
+            "on_taskiq",
+            (
+                *("taskiq", "worker", f"{_WORK}.on_taskiq:broker", "--workers", "1"),
+                *("--max-async-tasks", str(SLOTS), "--log-level", "WARNING"),
+            ),
+            variant=broker,
+        )
+    ),
+    *(
+        one
+        for pool in ("threads", "prefork")
+        for one in _on_redis(
+            f"Celery ({pool})",
+            "on_celery",
+            (
+                *("celery", "-A", f"{_WORK}.on_celery:app", "worker", "-P", pool, "-c", str(SLOTS)),
+                *("-l", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"),
+            ),
+        )
+    ),
+    *_on_redis("arq", "on_arq", ("arq", f"{_WORK}.on_arq.WorkerSettings"), lock="requirements-arq.lock"),
+    Peer(
+        name="beanstalkd",
+        module="on_beanstalkd",
+        durability=FSYNC,
+        serve=servers.beanstalkd,
+        consumer=("python", "-m", f"{_WORK}.on_beanstalkd"),
+        programs=(("beanstalkd", "beanstalkd"),),
+    ),
+    *_on_postgresql(
+        "procrastinate",
+        "on_procrastinate",
+        ("procrastinate", "-a", f"{_WORK}.on_procrastinate.app", "worker", "-c", str(SLOTS)),
+        prepare=("procrastinate", "-a", f"{_WORK}.on_procrastinate.app", "schema", "--apply"),
+    ),
+    *_on_postgresql(
+        "pgqueuer",
+        "on_pgqueuer",
+        ("python", "-m", f"{_WORK}.on_pgqueuer"),
+        prepare=("pgq", "--pg-dsn", "{url}", "install"),
     ),
 ]
