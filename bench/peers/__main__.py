@@ -2,7 +2,7 @@
 
     python -m bench.peers
     python -m bench.peers --tasks 1000 --only huey RQ
-    python -m bench.peers --json peers.json --markdown
+    python -m bench.peers --json peers.json --chart peers.svg --markdown
 
 Data goes below ``.benchmarks``, or the folder that TQNODE_BENCH_DIR names, on the disk to be measured.
 """
@@ -18,10 +18,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
-from bench.peers import servers, table
+from bench.peers import chart, servers, table
 from bench.peers.measure import Failed, measure
 from bench.peers.peer import Figures, Peer
-from bench.peers.roster import OURS, PEERS
+from bench.peers.roster import FSYNC, OURS, PEERS
 
 
 def chosen(names: Sequence[str]) -> list[Peer]:
@@ -68,6 +68,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="queues that begin so")
     parser.add_argument("--markdown", action="store_true", help="print the table for a document")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures")
+    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw the figures")
     options = parser.parse_args()
     peers = chosen(options.only)
     if packages := missing(peers):
@@ -83,6 +84,8 @@ def main() -> int:
         facts = {"tasks": options.tasks, "processors": os.cpu_count(), "python": platform.python_version()}
         figures = [asdict(one) for one in measured]
         options.json.write_text(json.dumps({**facts, "queues": figures}, indent=1) + "\n")
+    if options.chart:
+        options.chart.write_text(chart.svg(measured, OURS.name, durable=FSYNC))
     return 1 if any(one.error for one in measured) else 0
 
 
