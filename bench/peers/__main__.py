@@ -54,6 +54,7 @@ def run(peers: Sequence[Peer], tasks: int, folder: Path) -> list[Figures]:
 
 
 def _end(number: int, _frame: object) -> NoReturn:
+    # Not at once: what was started is ended on the way out.
     raise SystemExit(128 + number)
 
 
@@ -74,8 +75,8 @@ def main() -> int:
     if packages := missing(peers):
         print(f"peers: error: missing; as root on Debian or Ubuntu: apt-get install {' '.join(packages)}")
         return 1
-    # As Ctrl-C does it: what was started is ended first.
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     folder = Path(os.environ.get("TQNODE_BENCH_DIR", ".benchmarks")).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     measured = run(peers, options.tasks, folder)

@@ -8,7 +8,7 @@ from bench.peers.peer import Figures
 from bench.peers.table import WAYS, ours
 
 WIDTH: Final = 760
-NAMES: Final = 250
+NAMES: Final = 280
 """Where the bars begin."""
 NUMBERS: Final = 70
 """What is left for the figure beside the longest bar."""
