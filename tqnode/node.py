@@ -287,6 +287,8 @@ def end_at_once(error: BaseException) -> None:
     Args:
         error: what the disk said.
     """
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     logger.critical("the disk failed, the node ends: %s: %s", type(error).__name__, error)
     _flush_logs()
     os._exit(EXIT_FAILED)

@@ -1,5 +1,7 @@
 """Opens SQLite connections the one way this project uses them."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
@@ -21,9 +23,10 @@ def open_writer(path: Path, *, checkpoints: bool = True) -> apsw.Connection:
     Raises:
         apsw.Error: the file can't be opened or is not a database.
     """
-    connection = apsw.Connection(str(path), statementcachesize=STATEMENT_CACHE)
-    _prepare(connection, checkpoints=checkpoints)
-    connection.execute(statement("writer_pragmas")).fetchall()
+    with _told_apart():
+        connection = apsw.Connection(str(path), statementcachesize=STATEMENT_CACHE)
+        _prepare(connection, checkpoints=checkpoints)
+        connection.execute(statement("writer_pragmas")).fetchall()
     return connection
 
 
@@ -37,11 +40,12 @@ def open_reader(path: Path, *, checkpoints: bool = True) -> apsw.Connection:
     Raises:
         apsw.Error: the file can't be opened.
     """
-    connection = apsw.Connection(
-        str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=STATEMENT_CACHE
-    )
-    _prepare(connection, checkpoints=checkpoints)
-    connection.execute(statement("reader_pragmas")).fetchall()
+    with _told_apart():
+        connection = apsw.Connection(
+            str(path), flags=apsw.SQLITE_OPEN_READONLY, statementcachesize=STATEMENT_CACHE
+        )
+        _prepare(connection, checkpoints=checkpoints)
+        connection.execute(statement("reader_pragmas")).fetchall()
     return connection
 
 
@@ -53,3 +57,17 @@ def _prepare(connection: apsw.Connection, *, checkpoints: bool) -> None:
     # Without the planner's stability guarantee SQLite looks whether a bound value makes a partial index
     # usable, and for that compiles the statement anew each time a value changes: ten times a claim's cost.
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+
+
+@contextlib.contextmanager
+def _told_apart() -> Iterator[None]:
+    """Tells a full disk from a failed one: SQLite calls both an I/O error where its shared memory can't grow.
+
+    While a file is being opened nothing is written that could be there all the same.
+    """
+    try:
+        yield
+    except apsw.IOError as error:
+        if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_SHMSIZE:  # which the stubs lack
+            raise apsw.FullError("there is no room for the index of the write-ahead log") from error
+        raise

@@ -1,8 +1,11 @@
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import apsw
 
+from tests.source_tree import ROOT
 from tests.tqnode.nodes import Core, open_core
 from tqnode.store.connection import open_reader, open_writer
 
@@ -60,3 +63,12 @@ async def test_no_statement_is_compiled_again_because_its_parameters_have_change
     finally:
         apsw.connection_hooks.remove(follow)
     assert not compiled
+
+
+def test_a_disk_without_room_for_the_index_of_the_log_is_full_and_has_not_failed(tmp_path: Path) -> None:
+    on_a_small_disk = 'mount -t tmpfs -o size=1m none "$0" && exec "$@" "$0"'
+    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", on_a_small_disk, str(tmp_path)]
+    command += [sys.executable, "-m", "tests.tqnode.store.full_disk_process"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    *before, last = done.stdout.split() or [done.stderr]
+    assert ({*before}, last) == ({"full"}, "open")
