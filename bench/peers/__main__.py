@@ -12,16 +12,19 @@ import json
 import os
 import platform
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from bench.peers import chart, servers, table
 from bench.peers.measure import Failed, measure
 from bench.peers.peer import Figures, Peer
 from bench.peers.roster import FSYNC, OURS, PEERS
+
+TASKS_MIN: Final = 100
 
 
 def chosen(names: Sequence[str]) -> list[Peer]:
@@ -43,7 +46,7 @@ def run(peers: Sequence[Peer], tasks: int, folder: Path) -> list[Figures]:
         print(f"[{number}/{len(peers)}] {peer.name}: ", end="", flush=True)
         try:
             figures = measure(peer, tasks, folder)
-        except Failed as failed:
+        except (Failed, AssertionError, subprocess.TimeoutExpired) as failed:  # its server's failures, too
             print(f"failed\n{failed}", flush=True)
             figures = Figures(peer.name, peer.durability, error=str(failed))
         else:
@@ -71,13 +74,16 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures")
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="draw the figures")
     options = parser.parse_args()
+    if options.tasks < TASKS_MIN:
+        parser.error(f"--tasks: at least {TASKS_MIN}, or there is nothing to time")
     peers = chosen(options.only)
     if packages := missing(peers):
         print(f"peers: error: missing; as root on Debian or Ubuntu: apt-get install {' '.join(packages)}")
         return 1
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
-    folder = Path(os.environ.get("TQNODE_BENCH_DIR", ".benchmarks")).absolute()
+    # A node takes it for a mistake in its configuration.
+    folder = Path(os.environ.pop("TQNODE_BENCH_DIR", ".benchmarks")).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     measured = run(peers, options.tasks, folder)
     print("\n" + (table.markdown if options.markdown else table.plain)(measured, OURS.name))

@@ -110,7 +110,7 @@ def _postgresql(folder: Path, synchronous_commit: str) -> AbstractContextManager
         options = ["-U", "bench", "--auth=trust", "--no-locale", "--encoding=UTF8", "--no-sync"]
         initdb = [_needed("initdb"), "-D", str(data), *options]
         with running(initdb, folder / "initdb.log", user=user) as made:
-            assert made.wait(START_S) == 0, (folder / "initdb.log").read_text()
+            assert made.wait(START_S) == 0, f"initdb failed:\n{(folder / 'initdb.log').read_text()}"
         port = _free_port()
         command = [_needed("postgres"), "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", ""]
         command += ["-c", f"synchronous_commit={synchronous_commit}"]
