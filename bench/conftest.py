@@ -10,6 +10,8 @@ import pytest
 
 from bench.rounds import Duel, Outcome, table
 
+# Taken out of what the nodes inherit: they refuse variables that are no key of theirs.
+_FOLDER = os.environ.pop("TQNODE_BENCH_DIR", ".benchmarks")
 _OUTCOMES = pytest.StashKey[list[Outcome]]()
 _NOTES = pytest.StashKey[list[str]]()
 
@@ -46,7 +48,7 @@ def notes(request: pytest.FixtureRequest) -> list[str]:
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """Where the databases go: on the disk of the working folder, since /tmp is memory on many machines."""
-    chosen = Path(os.environ.get("TQNODE_BENCH_DIR", ".benchmarks"))
+    chosen = Path(_FOLDER)
     chosen.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=chosen, ignore_cleanup_errors=True) as made:
         yield Path(made)

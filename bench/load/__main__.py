@@ -85,7 +85,8 @@ def node_at(url: str | None) -> Iterator[str]:
     if url is not None:
         yield url
         return
-    chosen = Path(os.environ.get("TQNODE_BENCH_DIR", ".benchmarks"))
+    # A node takes it for a mistake in its configuration.
+    chosen = Path(os.environ.pop("TQNODE_BENCH_DIR", ".benchmarks"))
     chosen.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=chosen, ignore_cleanup_errors=True) as folder:
         node = NodeProcess(Path(folder))
