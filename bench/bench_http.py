@@ -1,12 +1,13 @@
 """A real node over HTTP against the same server with an enqueue that stores nothing, and with none at all."""
 
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from bench.bare import BareQueue
+from bench.bare import BareQueue, Held
 from bench.processes import Load, NodeProcess, Server
 from bench.rounds import Duel, Plain
 
@@ -16,6 +17,8 @@ SIZE = 100
 WORKERS = 2
 LIFECYCLES = 15
 """Batches of each connection in a round."""
+CALLS = {1: 50, SIZE: 20}
+"""Requests of each connection in a round, by the tasks in each."""
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,14 @@ def load() -> Iterator[Load]:
     process.end()
 
 
+@pytest.fixture
+def bare(folder: Path) -> Iterator[BareQueue]:
+    with tempfile.TemporaryDirectory(dir=folder) as own:
+        queue = BareQueue(Path(own))
+        yield queue
+        queue.close()
+
+
 @pytest.mark.parametrize("against", ["b", "s"])
 @pytest.mark.parametrize("connections", REQUESTS)
 def test_single_enqueues_over_http(
@@ -62,7 +73,7 @@ def test_single_enqueues_over_http(
     requests = REQUESTS[connections] // connections
 
     def connect(url: str) -> None:
-        load.prepare(url, "single", connections=connections, requests=requests)
+        load.prepare(url, "enqueue", connections=connections, requests=requests)
 
     duel(
         f"HTTP enqueue, single, {connections} connections",
@@ -95,10 +106,8 @@ def test_lifecycles_over_http_against_the_server_alone(
 
 
 def test_lifecycles_over_http_against_the_bare_loop(
-    node: NodeProcess, load: Load, duel: Duel, folder: Path
+    node: NodeProcess, load: Load, duel: Duel, bare: BareQueue
 ) -> None:
-    bare = BareQueue(folder)
-
     def bare_lifecycles() -> None:
         for _ in range(LIFECYCLES):
             bare.enqueue(WORKERS, SIZE)
@@ -114,7 +123,41 @@ def test_lifecycles_over_http_against_the_bare_loop(
         against="a",
         tasks=WORKERS * LIFECYCLES * SIZE,
     )
-    bare.close()
+
+
+@pytest.mark.parametrize(("connections", "size"), [(32, 1), (WORKERS, SIZE)])
+@pytest.mark.parametrize("script", ["enqueue", "claim", "complete"])
+def test_each_operation_over_http_against_the_bare_loop(
+    node: NodeProcess, load: Load, duel: Duel, bare: BareQueue, script: str, connections: int, size: int
+) -> None:
+    requests = CALLS[size]
+    held: list[list[Held]] = []
+
+    def prepare_bare() -> None:
+        if script != "enqueue":
+            bare.enqueue(1, requests * connections * size)
+        if script == "complete":
+            held[:] = [bare.claim(connections, size) for _ in range(requests)]
+
+    def run_bare() -> None:
+        for number in range(requests):
+            if script == "enqueue":
+                bare.enqueue(connections, size)
+            elif script == "claim":
+                bare.claim(connections, size)
+            else:
+                bare.complete(held[number])
+
+    def connect() -> None:
+        load.prepare(node.url, script, connections=connections, requests=requests, size=size)
+
+    duel(
+        f"HTTP {script}, {'single' if size == 1 else f'batches of {size}'}, {connections} conn.",
+        ours=Plain(load.run, connect),
+        baseline=Plain(run_bare, prepare_bare),
+        against="a",
+        tasks=requests * connections * size,
+    )
 
 
 def middle(values: list[float]) -> float:

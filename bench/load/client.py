@@ -59,5 +59,12 @@ class Connection:
         self._got, self._whole = b"", 0
         return body
 
+    def ask(self, data: bytes) -> bytes:
+        """Sends a whole request and waits for the body of its answer."""
+        self.send(data)
+        while (body := self.receive()) is None:
+            pass
+        return body
+
     def close(self) -> None:
         self.socket.close()

@@ -8,6 +8,7 @@ import json
 import select
 import sys
 import time
+from collections import deque
 from collections.abc import Generator
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -21,9 +22,32 @@ PAYLOAD: Final = b'{"user":12345,"template":"welcome","to":"someone@example.com"
 NEW_TASK: Final = b'{"kind":"bench","payload":%s}' % PAYLOAD
 
 
-def single_enqueues(requests: int) -> Script:
-    """One task with each request."""
-    one = request("/v1/tasks", NEW_TASK)
+def enqueue_of(size: int) -> bytes:
+    """The request that enqueues so many tasks."""
+    return request("/v1/tasks", NEW_TASK if size == 1 else b"[%s]" % b",".join([NEW_TASK] * size))
+
+
+def claim_of(size: int) -> bytes:
+    """The request that claims so many tasks."""
+    return request("/v1/claims", b'{"worker":"bench","max":%d}' % size)
+
+
+def complete_of(claimed: bytes) -> bytes:
+    """The request that completes what a claim was answered with."""
+    tasks = json.loads(claimed)["tasks"]
+    outcomes = [{"outcome": "complete", "id": task["id"], "token": task["token"]} for task in tasks]
+    return request("/v1/outcomes", json.dumps({"outcomes": outcomes}).encode())
+
+
+def made_up_complete(size: int) -> bytes:
+    """A request that completes so many tasks that nobody has."""
+    outcome = {"outcome": "complete", "id": "0198c0de-0000-7000-8000-000000000000"}
+    outcomes = [outcome | {"token": "1-0123456789abcdef"}] * size
+    return request("/v1/outcomes", json.dumps({"outcomes": outcomes}).encode())
+
+
+def repeated(requests: int, one: bytes) -> Script:
+    """The same request each time."""
     for _ in range(requests):
         yield one
 
@@ -36,20 +60,19 @@ def lifecycles(requests: int, *, size: int, stored: bool) -> Script:
         size: tasks in a request.
         stored: whether the server gives tasks out; else outcomes of the same size are sent for none.
     """
-    many = request("/v1/tasks", b"[%s]" % b",".join([NEW_TASK] * size))
-    claim = request("/v1/claims", b'{"worker":"bench","max":%d}' % size)
-    outcome = {"outcome": "complete", "id": "0198c0de-0000-7000-8000-000000000000"}
-    made_up = [outcome | {"token": "1-0123456789abcdef"}] * size
+    many, claim, made_up = enqueue_of(size), claim_of(size), made_up_complete(size)
     for _ in range(requests):
         yield many
         claimed = yield claim
-        outcomes = made_up
-        if stored:
-            tasks = json.loads(claimed)["tasks"]
-            outcomes = [{"outcome": "complete", "id": task["id"], "token": task["token"]} for task in tasks]
-        answer = yield request("/v1/outcomes", json.dumps({"outcomes": outcomes}).encode())
+        answer = yield complete_of(claimed) if stored else made_up
         if stored and answer.count(b'"succeeded"') != size:
             raise RuntimeError(f"not every task was completed: {answer[:500]!r}")
+
+
+def in_turn(requests: deque[bytes]) -> Script:
+    """Each of the requests, in their order."""
+    while requests:
+        yield requests.popleft()
 
 
 class Scripted(Connection):
@@ -57,12 +80,12 @@ class Scripted(Connection):
 
     Args:
         address: host and port of the server.
-        script: its requests.
+        order: what to do.
     """
 
-    def __init__(self, address: tuple[str, int], script: Script) -> None:
+    def __init__(self, address: tuple[str, int], order: dict[str, Any]) -> None:
         super().__init__(address)
-        self._script = script
+        self._script = make_script(order, self)
 
     def start(self) -> bool:
         """Sends the first request; False if there is none."""
@@ -84,10 +107,19 @@ class Scripted(Connection):
         return True
 
 
-def make_script(order: dict[str, Any]) -> Script:
-    if order["script"] == "single":
-        return single_enqueues(order["requests"])
-    return lifecycles(order["requests"], size=order["size"], stored=order["stored"])
+def make_script(order: dict[str, Any], connection: Connection) -> Script:
+    """The script that was ordered, with what it needs done before over the same connection."""
+    requests, size = order["requests"], order.get("size", 1)
+    match order["script"]:
+        case "enqueue":
+            return repeated(requests, enqueue_of(size))
+        case "claim":
+            connection.ask(enqueue_of(requests * size))
+            return repeated(requests, claim_of(size))
+        case "complete":
+            connection.ask(enqueue_of(requests * size))
+            return in_turn(deque(complete_of(connection.ask(claim_of(size))) for _ in range(requests)))
+    return lifecycles(requests, size=size, stored=order["stored"])
 
 
 def run(connections: list[Scripted]) -> list[float]:
@@ -112,7 +144,7 @@ def main() -> None:
         order = json.loads(line)
         parts = urlsplit(order["url"])
         address = (parts.hostname or "", parts.port or 80)
-        connections = [Scripted(address, make_script(order)) for _ in range(order["connections"])]
+        connections = [Scripted(address, order) for _ in range(order["connections"])]
         print("connected", flush=True)
         sys.stdin.readline()
         waits = sorted(run(connections))
