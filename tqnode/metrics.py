@@ -1,46 +1,8 @@
 """What the node counts of itself: one registry, handed to whoever counts."""
 
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-
-
-class Observed(Collector):
-    """A histogram of what one thread observes, at a tenth of the time that the library's takes for each.
-
-    Args:
-        name: of the metric.
-        about: what it is, for people.
-        buckets: the upper bounds, but for the last, which takes all.
-        registry: where it is registered.
-    """
-
-    def __init__(
-        self, name: str, about: str, *, buckets: Sequence[float], registry: CollectorRegistry
-    ) -> None:
-        self._name = name
-        self._about = about
-        self._bounds = tuple(map(float, buckets))
-        self._counts = [0] * (len(buckets) + 1)
-        self._sum = 0.0
-        registry.register(self)
-
-    def observe(self, value: float) -> None:
-        """Takes in one value."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    def collect(self) -> Iterator[Metric]:
-        """The histogram as it is now."""
-        names = [*map(str, self._bounds), "+Inf"]
-        buckets = list(zip(names, map(float, accumulate(self._counts)), strict=True))
-        yield HistogramMetricFamily(self._name, self._about, buckets=buckets, sum_value=self._sum)
 
 
 class Metrics:
@@ -52,13 +14,13 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        self.fsync_seconds = Observed(
+        self.fsync_seconds = Histogram(
             "tq_fsync_duration_seconds",
             "Time of one COMMIT: the write-ahead log written and fsynced.",
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.group_size = Observed(
+        self.group_size = Histogram(
             "tq_group_operations",
             "Operations that shared one transaction.",
             buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),

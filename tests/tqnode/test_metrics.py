@@ -1,11 +1,9 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.tqnode.nodes import Core, sample
 from tqnode.errors import LeaseLost
-from tqnode.metrics import Metrics, Observed
+from tqnode.metrics import Metrics
 from tqnode.task import Complete
 
 
@@ -48,18 +46,3 @@ async def test_every_commit_is_timed_with_the_size_of_its_group(core: Core) -> N
     await core.enqueue()
     assert sample(core.metrics, "tq_fsync_duration_seconds_count") == 1
     assert sample(core.metrics, "tq_group_operations_sum") == 1
-
-
-@given(values=st.lists(st.one_of(st.sampled_from((0.0, 1.0, 2.5, 10.0)), st.floats(0, 100)), max_size=40))
-def test_what_is_observed_is_shown_as_the_library_shows_it(values: list[float]) -> None:
-    plain, library = CollectorRegistry(), CollectorRegistry()
-    ours = Observed("seconds", "Of something.", buckets=(1, 2.5, 10), registry=plain)
-    theirs = Histogram("seconds", "Of something.", buckets=(1, 2.5, 10), registry=library)
-    for value in values:
-        ours.observe(value)
-        theirs.observe(value)
-
-    def shown(registry: CollectorRegistry) -> list[str]:
-        return [line for line in generate_latest(registry).decode().splitlines() if "created" not in line]
-
-    assert shown(plain) == shown(library)

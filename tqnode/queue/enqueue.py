@@ -164,10 +164,7 @@ class Enqueuer:
         effects = tx.effects
         effects.events += map(TaskEvent, packed, queues, kinds, states, repeat(tx.now_ms), repeat(0))
         for spec, state, run_at_ms in zip(specs, states, runs_at_ms, strict=True):
-            if state is _READY:
-                effects.ready.append((spec.queue, spec.kind, spec.priority))
-            else:
-                effects.due_ms.append(run_at_ms)
+            effects.entered(spec.queue, spec.kind, spec.priority, state, run_at_ms)
         entered = list(zip(queues, states, strict=True))
         for (queue, state), tasks in counts(entered).items():
             tx.moved(queue, None, state, tasks)
@@ -246,10 +243,7 @@ class Enqueuer:
         tx.moved(queue, TaskState(before), None)
         tx.moved(spec.queue, None, state)
         tx.effects.events.append(TaskEvent(packed, spec.queue, spec.kind, state, tx.now_ms, 0))
-        if state is _READY:
-            tx.effects.ready.append((spec.queue, spec.kind, spec.priority))
-        else:
-            tx.effects.due_ms.append(run_at_ms)
+        tx.effects.entered(spec.queue, spec.kind, spec.priority, state, run_at_ms)
         return Enqueued(ids.text(packed), state, True)
 
 

@@ -68,10 +68,7 @@ class Movement:
             "receipt": receipt,
         }
         move(tx, _PUT_BACK, params)
-        if state is TaskState.READY:
-            tx.effects.ready.append((held.queue, held.kind, held.priority))
-        else:
-            tx.effects.due_ms.append(run_at_ms)
+        tx.effects.entered(held.queue, held.kind, held.priority, state, run_at_ms)
         self.note(tx, held.seq, worker=held.worker)
         self.record(tx, held, state, attempt=attempt)
         return state

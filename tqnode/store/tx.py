@@ -60,6 +60,13 @@ class Effects:
         self.due_ms: list[int] = []
         """Times something was put off to."""
 
+    def entered(self, queue: str, kind: str, priority: int, state: TaskState, run_at_ms: int) -> None:
+        """Notes that a task may be claimed at once, being ready, or else from ``run_at_ms`` on."""
+        if state is TaskState.READY:
+            self.ready.append((queue, kind, priority))
+        else:
+            self.due_ms.append(run_at_ms)
+
     def _lists(self) -> tuple[list[Any], ...]:
         return self.inserts, self.moves, self.events, self.ready, self.resumed, self.steered, self.due_ms
 
