@@ -28,6 +28,7 @@ from tqnode.replication.peers import Content, Peers
 from tqnode.replication.replica import Replica
 from tqnode.replication.standby import Standby
 from tqnode.replication.state import Settings
+from tqnode.replication.term_folders import give_up_past
 from tqnode.replication.wire import Card
 from tqnode.sql import QUEUE, migrations
 from tqnode.standing import STATUS, Standing
@@ -329,6 +330,11 @@ class Member:
         """Returns once the writer has shown that it works; at once while there is none yet."""
         if self._tenure is not None:
             await self._tenure.pulse()
+
+    async def make_room(self) -> None:
+        """Gives up, on a full disk, what it has of terms that are over."""
+        if self._tenure is None:
+            await asyncio.to_thread(give_up_past, self._plan.data_dir, self._plan.archive.url.folder)
 
     async def _take_roles(self, replica: Replica) -> None:
         """Opens and closes the queue as elections have it, one after the other."""

@@ -1,6 +1,7 @@
 """One whole run: clients at work, faults among the nodes, recovery, and judgement."""
 
 import random
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,10 +54,7 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Report:
         say: told of what happens.
 
     Returns:
-        The report, violations included.
-
-    Raises:
-        AssertionError: the nodes did not recover from faults they should recover from.
+        The report, violations included; one of them is that nodes did not recover, which ends the faults.
     """
     names = [chr(ord("a") + number) for number in range(plan.nodes)]
     with cluster(folder, Shape(names=names, power=plan.power)) as nodes:
@@ -70,30 +68,47 @@ def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Report:
         load = Load(folder, nodes.urls, plan.seed)
         try:
             nemesis = Nemesis(nodes, plan.seed, loaded=load.await_acknowledgement, kinds=plan.kinds, say=told)
-            windows = _harm(plan, nodes, nemesis, load, told)
+            windows: list[Window] = []
+            stuck = ""
+            try:
+                _harm(plan, nodes, nemesis, load, windows, told)
+            except (AssertionError, RuntimeError) as error:
+                stuck = f"not recovered: {error}"
+                told(f"{stuck}\n{_disks(nodes)}")
             load.stop()
-            return _judged(plan, folder, nodes, load, nemesis.records, windows, told)
+            return _judged(plan, folder, nodes, load, nemesis.records, windows, stuck, told)
         finally:
             load.end()
 
 
+def _disks(nodes: Cluster) -> str:
+    """What is on the nodes' disks, which go with the run."""
+    folders = [str(member.data_dir) for member in nodes.members.values()]
+    listed = subprocess.run(["du", "-d", "2", "-m", *folders], capture_output=True, text=True, check=False)
+    free = subprocess.run(["df", "-m", *folders], capture_output=True, text=True, check=False)
+    return listed.stdout + free.stdout
+
+
 def _harm(
-    plan: Plan, nodes: Cluster, nemesis: Nemesis, load: Load, say: Callable[[str], None]
-) -> list[Window]:
-    """All faults; the windows without a majority."""
+    plan: Plan,
+    nodes: Cluster,
+    nemesis: Nemesis,
+    load: Load,
+    windows: list[Window],
+    say: Callable[[str], None],
+) -> None:
+    """All faults; what was done without a majority is added to ``windows``."""
     chance = random.Random(f"{plan.seed}-majority")
     ends = now() + plan.seconds
     known = fitting(nodes) if plan.losses else []
     count = max(len(known), round(plan.seconds / LOSSES_EVERY_S)) if known else 0
     ways = [known[number % len(known)] for number in range(count)]
-    windows: list[Window] = []
     while ways or now() < ends:
         nemesis.run(min(ends, now() + plan.seconds / (len(ways) + 1) if ways else ends))
         say(f"{load.acknowledged()} acknowledged")
         if ways:
             load.await_acknowledgement()
             windows.append(lose_majority(nodes, ways.pop(0), chance, say))
-    return windows
 
 
 def _judged(
@@ -103,6 +118,7 @@ def _judged(
     load: Load,
     faults: list[FaultRecord],
     windows: list[Window],
+    stuck: str,
     say: Callable[[str], None],
 ) -> Report:
     say("clients have ended; draining")
@@ -115,8 +131,11 @@ def _judged(
     violations = judge(ops, left, stretched, BOUND)
     for window in windows:
         violations += acknowledged_without_majority(ops, began=window.began, ended=window.ended)
-    violations += order_kept(nodes.urls, plan.seed, lambda: _another_leader(nodes))
-    violations += _files_agree(nodes)
+    if stuck:
+        violations.append(stuck)
+    else:
+        violations += order_kept(nodes.urls, plan.seed, lambda: _another_leader(nodes))
+        violations += _files_agree(nodes)
     return summed_up(
         ops,
         left,

@@ -69,6 +69,10 @@ class Leading(Protocol):
         """Returns once the writer has shown that it works."""
         ...
 
+    async def make_room(self) -> None:
+        """Remove from the full disk what the node can do without, which does not lead."""
+        ...
+
 
 class Replica:
     """From :meth:`run` until it is cancelled.
@@ -252,6 +256,7 @@ class Replica:
         if self.state.role == "leader":
             self._leading.step_down(self.state.term, "its disk is full")
         await self.stored()
+        await self._leading.make_room()
         await self._clock.sleep(FULL_S)
         dropped, self._events = self._events, deque()
         await self._discard(content for _, entries in dropped for _, content in entries)

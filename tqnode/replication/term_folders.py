@@ -1,5 +1,6 @@
 """The folders that a term needs before Litestream starts in it, and the end of those of older terms."""
 
+import logging
 import os
 import re
 import shutil
@@ -7,9 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+APART: Final = "apart"
+"""Where a term is written whose archive did not answer."""
 _META: Final = re.compile(r"(?:meta|terms-meta)-([1-9][0-9]*)")
 _LEVELS: Final = (0, 1, 2, 3, 4, 9)
 """Of the archive: single entries, what is made of them, and whole copies."""
+
+logger = logging.getLogger(__name__)
 
 
 def meta_of(data_dir: Path, term: int) -> Path:
@@ -50,6 +55,35 @@ def remove_other_metas(data_dir: Path, term: int) -> None:
         match = _META.fullmatch(folder.name)
         if match and int(match[1]) != term:
             shutil.rmtree(folder)
+
+
+def give_up_past(data_dir: Path, archive: Path | None) -> None:
+    """Removes what a node that does not lead can do without, of terms it led, when its disk is full.
+
+    The newest term in its archive stays, unless that is all there is to remove. An archive that is not in the
+    node's own folder is left alone: others may write it.
+
+    Args:
+        data_dir: the node's folder.
+        archive: the archive's; None if it is not on this machine.
+    """
+    spare = [folder for folder in data_dir.iterdir() if folder.name == APART or _META.fullmatch(folder.name)]
+    if archive is not None and archive.is_relative_to(data_dir) and archive.is_dir():
+        terms = sorted((folder for folder in archive.iterdir() if folder.name.isdecimal()), key=_number)
+        spare += terms[:-1]
+        spare = spare or terms
+    for folder in spare:
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            logger.warning("%s cannot be removed from the full disk: %s", folder, error)
+    if spare:
+        names = ", ".join(str(folder.relative_to(data_dir)) for folder in spare)
+        logger.warning("the full disk gave up what it had of the past: %s", names)
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name)
 
 
 def _make_durable(folder: Path) -> None:

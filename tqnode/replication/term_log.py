@@ -17,7 +17,7 @@ from tqnode.metrics import LitestreamMetrics
 from tqnode.replication.archive_url import ArchiveError, ArchiveUrl
 from tqnode.replication.local_log import UNREACHED_S, LocalLog, Plan
 from tqnode.replication.sync_client import Synced, SyncError
-from tqnode.replication.term_folders import make_term_folders, remove_other_metas
+from tqnode.replication.term_folders import APART, make_term_folders, remove_other_metas
 from tqnode.replication.terms import Term
 
 LISTED_WITHIN_S: Final = 2.0
@@ -25,7 +25,6 @@ LISTED_WITHIN_S: Final = 2.0
 APART_S: Final = 10.0
 """Time that a term without the archive lasts at least."""
 APART_KEEP_S: Final = 3600
-APART_FOLDER: Final = "apart"
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +83,7 @@ class TermLog(LocalLog):
 
     async def _open_term(self) -> Term:
         terms, data_dir = self._opened(), self._plan.data_dir
-        apart = data_dir / APART_FOLDER
+        apart = data_dir / APART
         await asyncio.to_thread(shutil.rmtree, apart, ignore_errors=True)
         # Nobody else writes into a folder of this node's own: what is known here is all there is.
         if not _is_within(self._url.folder, data_dir) and not await self._learn_terms():

@@ -70,7 +70,8 @@ class Talker:
             await eventually_async(functools.partial(self._is_connected, name))
 
     def _is_connected(self, name: str) -> bool:
-        return self.peers.contacts()[name].connected
+        # Whoever sends entries before the log's own connection is there loses them.
+        return self.peers.contacts()[name].connected and self.peers._ways[name].log.connected
 
 
 async def answer_call(caller: str, name: str, payload: Any) -> Any:

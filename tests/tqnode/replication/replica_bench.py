@@ -30,6 +30,7 @@ class Notes:
     def __init__(self) -> None:
         self.done: list[tuple[str, int]] = []
         self.why = ""
+        self.made_room = 0
 
     def lead(self, term: int) -> None:
         self.done.append(("lead", term))
@@ -50,6 +51,9 @@ class Notes:
 
     async def pulse(self) -> None:
         return
+
+    async def make_room(self) -> None:
+        self.made_room += 1
 
 
 @dataclass

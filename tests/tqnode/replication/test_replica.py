@@ -127,6 +127,7 @@ async def test_a_full_disk_ends_a_lead_and_is_looked_at_again_until_there_is_roo
                 bench.replica.produced(chain(term, [400]))
                 await eventually_async(lambda: ("step down", term) in bench.notes.done, within_s=30)
             assert bench.notes.why == "its disk is full"
+            await eventually_async(lambda: bench.notes.made_room > 0)
             assert not bench.replica.leads
             with pytest.raises(DiskFull):
                 await bench.replica.prove_disk()
