@@ -11,6 +11,7 @@ import uvloop
 from tqnode.clock import SystemClock
 from tqnode.config import Config
 from tqnode.connection import ANSWER_WHOLE, BODY_HERE
+from tqnode.garbage import collect_seldom
 from tqnode.http_server import AsgiApp, HttpServer, bind, url_of
 
 _ANSWER: Final = (
@@ -32,6 +33,7 @@ async def answer(scope: Any, receive: Any, _send: Any) -> None:
 
 async def serve(app: AsgiApp) -> None:
     """Serves ``app`` as the node serves its own."""
+    collect_seldom()
     config = Config(listen="127.0.0.1:0")
     listener = bind(config)
     await HttpServer(app, listener=listener, config=config, clock=SystemClock()).start()

@@ -11,6 +11,7 @@ import uvloop
 from bench.bare import KIND, LEASE_MS, MAX_ATTEMPTS, PAYLOAD, QUEUE, WORKER
 from tqnode.clock import SystemClock, SystemRng
 from tqnode.config import Config
+from tqnode.garbage import collect_seldom
 from tqnode.metrics import Metrics
 from tqnode.queue import Queue
 from tqnode.store import Store
@@ -27,6 +28,7 @@ class Core:
     """
 
     def __init__(self, folder: Path) -> None:
+        collect_seldom()
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._runner.run(self._open(folder / "core.db"))
 

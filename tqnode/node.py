@@ -22,6 +22,7 @@ from tqnode.config import Config
 from tqnode.data_folder import DataFolder, FolderError
 from tqnode.errors import DiskFull, OutcomeUnknown, TqnodeError
 from tqnode.founding import FoundingError, refuse_alone
+from tqnode.garbage import collect_seldom
 from tqnode.http_server import HttpServer, ListenError, bind, url_of
 from tqnode.keeping import Keeping, plan_of
 from tqnode.member import Member
@@ -380,6 +381,7 @@ def run_node(config: Config, environ: Mapping[str, str], *, bootstrap: bool = Fa
     # The database holds what its owners gave it: nobody else's to read.
     os.umask(OWNER_ONLY)
     _warn_if_open(config)
+    collect_seldom()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_serve(config, SdNotify(environ), environ, bootstrap=bootstrap))
