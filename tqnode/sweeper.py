@@ -13,6 +13,7 @@ from tqnode.clock import Clock
 from tqnode.config import Config
 from tqnode.errors import Busy, OutcomeUnknown
 from tqnode.queue import Queue
+from tqnode.queue.followers import settle_rest
 from tqnode.store import Effects, Store, Tx
 from tqnode.sweeps import (
     NEVER_MS,
@@ -95,6 +96,7 @@ class Sweeper:
         idempotency_ms = round(config.idempotency_s * 1000)
         work: list[Slice] = [
             lambda tx, limit: keeper.reclaim(tx, limit, reachable_ms=self._reachable_ms()),
+            settle_rest,
             make_due_ready,
             partial(delete_outdated, movement=self._queue.movement),
             lambda tx, limit: (

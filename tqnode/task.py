@@ -56,6 +56,17 @@ class Reason(StrEnum):
     CRASHED = "crashed"
     REQUESTED = "requested"
     EXPIRED = "expired"
+    DEPENDENCY = "dependency"
+    """A task that it waited for ended without success."""
+
+
+class Needs(StrEnum):
+    """What a task's parents must come to before it may run."""
+
+    SUCCEEDED = "succeeded"
+    """All succeed; if one ends otherwise, the task is cancelled."""
+    FINISHED = "finished"
+    """All end, however."""
 
 
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +91,10 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     unique_states: str = "blocked scheduled ready running"
     """Space-separated states in which the key is held; always all of :data:`WAITING`, for a key that
     a task could first come to hold by being claimed might meet another holder there."""
+    after: tuple[bytes | int, ...] = ()
+    """The tasks it waits for, each once: ids, or places in the same request."""
+    needs: Needs | None = None
+    """None if it waits for nobody."""
 
 
 class Enqueued(msgspec.Struct, frozen=True):
@@ -133,6 +148,22 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     result: bytes | None
     progress: bytes | None
     errors: tuple[TaskError, ...]
+    needs: Needs | None = None
+    """None: it was enqueued after nobody."""
+    pending: int = 0
+    """Of the tasks it was enqueued after, how many have not ended."""
+    after: tuple[str, ...] = ()
+    """Ids of these, as far as they are still there; empty in lists."""
+
+
+class Input(msgspec.Struct, frozen=True):
+    """What a parent came to. ``left_out``: its result is too large to come with the claim."""
+
+    id: str
+    kind: str
+    state: TaskState
+    result: bytes | None
+    left_out: bool
 
 
 class ClaimedTask(msgspec.Struct, frozen=True):
@@ -154,6 +185,10 @@ class ClaimedTask(msgspec.Struct, frozen=True):
     payload: bytes
     meta: bytes | None
     tags: tuple[str, ...]
+    inputs: tuple[Input, ...] = ()
+    """Its parents, in the order of enqueueing."""
+    inputs_truncated: bool = False
+    """Whether there are more parents than came."""
 
 
 class Finished(msgspec.Struct, frozen=True):

@@ -13,9 +13,10 @@ from typing import Any, Generic, TypedDict, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
-from msgspec import UNSET
 
 from tq import wire
+from tq.new_tasks import TaskOptions as TaskOptions
+from tq.new_tasks import new_task as new_task
 from tq.values import encode_unless_unset
 
 T = TypeVar("T")
@@ -57,23 +58,6 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     gone_is_done: bool = False
 
 
-class TaskOptions(TypedDict, total=False):
-    """How a task is to be run; what is absent or ``None`` is left to the node."""
-
-    queue: str | None
-    priority: int | None
-    delay_s: float | None
-    run_at: datetime | None
-    max_attempts: int | None
-    retry: wire.RetryPolicy | None
-    lease_s: float | None
-    timeout_s: float | None
-    expires_at: datetime | None
-    tags: Sequence[str] | None
-    meta: Any
-    unique: wire.Unique | str | None
-
-
 class Filters(TypedDict, total=False):
     """Which tasks to list; several queues, states or kinds mean any of them."""
 
@@ -91,32 +75,6 @@ class Filters(TypedDict, total=False):
     payload: bool
     at: datetime | str | None
     """A moment: the list is as it was then. The node restores that state from its archive."""
-
-
-def new_task(kind: str, payload: Any = UNSET, **options: Any) -> wire.NewTask:
-    """A task to enqueue, from Python values.
-
-    Args:
-        kind: which handler is to run it.
-        payload: anything JSON can hold; :class:`msgspec.Raw` is sent as it stands.
-        options: see :class:`TaskOptions`.
-
-    Raises:
-        TypeError: an option that does not exist, or a value without JSON.
-        ValueError: a date without a time zone, a NaN, an infinity.
-    """
-    fields = {name: value for name, value in options.items() if value is not None}
-    for name in ("run_at", "expires_at"):
-        moment = fields.get(name)
-        if isinstance(moment, datetime) and moment.tzinfo is None:
-            raise ValueError(f"{name} has no time zone: use datetime.now(timezone.utc) or the like")
-    if "meta" in fields:
-        fields["meta"] = encode_unless_unset(fields["meta"], name="meta")
-    if isinstance(fields.get("unique"), str):
-        fields["unique"] = wire.Unique(key=fields["unique"])
-    if "tags" in fields:
-        fields["tags"] = list(fields["tags"])
-    return wire.NewTask(kind=kind, payload=encode_unless_unset(payload, name="payload"), **fields)
 
 
 def enqueue(task: wire.NewTask, *, key: str) -> Call[wire.Task]:
@@ -138,6 +96,10 @@ def enqueue_rows(rows: Sequence[bytes], *, partial: bool, key: str) -> Call[list
 
 def get(task_id: str, *, at: Moment | None = None) -> Call[wire.Task]:
     return _read(f"/v1/tasks/{_segment(task_id)}{_query({'at': at})}", wire.Task, past=at is not None)
+
+
+def graph(task_id: str, *, limit: int | None = None) -> Call[wire.Graph]:
+    return _read(f"/v1/tasks/{_segment(task_id)}/graph{_query({'limit': limit})}", wire.Graph)
 
 
 def page(

@@ -120,6 +120,21 @@ class Client(Steering):
         """
         return self._run(self._session.enqueue_many(tasks, partial=partial))
 
+    def enqueue_together(
+        self, tasks: Iterable[wire.NewTask], *, idempotency_key: str | None = None
+    ) -> builtins.list[wire.Enqueued]:
+        """Enqueues tasks that may wait for each other: all of them or none, in one request.
+
+        Args:
+            tasks: as many as the node takes in a request; one with a ``ref`` can stand in the ``after``
+                of others, earlier or later.
+            idempotency_key: see :meth:`enqueue`.
+
+        Returns:
+            One result for each task, in order.
+        """
+        return self._run(self._session.enqueue_together(tasks, key=idempotency_key))
+
     def enqueue_rows(self, rows: Sequence[bytes], *, idempotency_key: str) -> builtins.list[wire.Enqueued]:
         """Enqueues tasks that are JSON already, all or none of them, in one request.
 
@@ -140,6 +155,15 @@ class Client(Steering):
             at: a moment: the task as it was then, from the node's archive.
         """
         return self._call(calls.get(task_id, at=at))
+
+    def graph(self, task_id: str, *, limit: int | None = None) -> wire.Graph:
+        """The task with all it waits or waited for and all that waits for it, near and far.
+
+        Args:
+            task_id: its id.
+            limit: how many tasks at most.
+        """
+        return self._call(calls.graph(task_id, limit=limit))
 
     def page(
         self, *, limit: int | None = None, cursor: str | None = None, **filters: Unpack[calls.Filters]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tq.app import TaskFunction
-    from tq.wire import ClaimedTask, NewTask
+    from tq.wire import ClaimedTask, Input, NewTask
 
 P = ParamSpec("P")
 
@@ -46,6 +46,16 @@ class TaskContext:
     def attempt(self) -> int:
         """Which attempt this is, from 1."""
         return self.task.attempt
+
+    @property
+    def inputs(self) -> list[Input]:
+        """What the tasks that this one was enqueued after came to, in the order of enqueueing.
+
+        ``tq.value(input.result)`` is a result as a Python value. One too large to come with the claim is
+        ``left_out``, and of very many tasks not all may be here (``task.inputs_truncated``): the client's
+        ``get`` and ``graph`` have them all.
+        """
+        return self.task.inputs
 
     @property
     def cancelled(self) -> bool:

@@ -13,6 +13,7 @@
         │   ├── InvalidField     one field is wrong: ``field`` and ``limit`` say which and how
         │   │   ├── UnknownField, MissingField, DuplicateKey, NumberOutOfRange, InvalidText
         │   │   ├── TooDeep, TooManyValues, BatchTooLarge
+        │   │   ├── InvalidDependency
         │   │   └── OutsideArchive, NoArchive
         │   ├── InvalidCursor
         │   ├── BodyTooLarge, HeadersTooLarge
@@ -191,6 +192,10 @@ class TooManyValues(InvalidField):
     """The body holds more JSON values than ``limit``."""
 
 
+class InvalidDependency(InvalidField):
+    """Whom a task is to wait for is wrong: not there, too many, or a circle; ``code`` says which."""
+
+
 class OutsideArchive(InvalidField):
     """The node's archive does not have that moment; the message says what it has."""
 
@@ -335,6 +340,11 @@ CODES: dict[str, type[TqError]] = {
     "missing_field": MissingField,
     "batch_too_large": BatchTooLarge,
     "too_many_values": TooManyValues,
+    "unknown_parent": InvalidDependency,
+    "unknown_ref": InvalidDependency,
+    "duplicate_ref": InvalidDependency,
+    "dependency_cycle": InvalidDependency,
+    "too_many_parents": InvalidDependency,
     "outside_archive": OutsideArchive,
     "no_archive": NoArchive,
     "invalid_cursor": InvalidCursor,

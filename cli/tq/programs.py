@@ -101,6 +101,15 @@ class Session:
         # An error in the place of a task says where in its own request that was.
         return [_shifted_row(row, index) if row.error else row for index, row in enumerate(results)]
 
+    def enqueue_together(
+        self, tasks: Iterable[wire.NewTask], *, key: str | None
+    ) -> Program[list[wire.Enqueued]]:
+        rows = [msgspec.json.encode(task) for task in _checked(tasks)]
+        if not rows:
+            return []
+        call = calls.enqueue_rows(rows, partial=False, key=key or time_ordered_id(self._clock))
+        return (yield from self._exchange.run(call))
+
     def outcomes(self, outcomes: Iterable[wire.Outcome]) -> Program[list[wire.OutcomeAnswer]]:
         answers: list[wire.OutcomeAnswer] = []
         yield from self._in_chunks(map(msgspec.json.encode, outcomes), calls.outcome_rows, answers)
@@ -183,10 +192,17 @@ class Session:
 
 
 def _task_rows(tasks: Iterable[wire.NewTask]) -> Iterator[bytes]:
+    for task in _checked(tasks):
+        if task.ref is not None:
+            raise ValueError("tasks with a ref have to go in one request: use enqueue_together()")
+        yield msgspec.json.encode(task)
+
+
+def _checked(tasks: Iterable[wire.NewTask]) -> Iterator[wire.NewTask]:
     for task in tasks:
         if not isinstance(task, wire.NewTask):
             raise TypeError(f"tasks are made by tq.new_task(...); got {type(task).__name__}")
-        yield msgspec.json.encode(task)
+        yield task
 
 
 def _shifted(field: str | None, offset: int) -> str | None:

@@ -41,6 +41,11 @@ CODES: dict[str, Code] = {
     "too_deep": Code(422, "Arrays and objects lie deeper within each other than `limit`."),
     "too_many_values": Code(422, "The body holds more JSON values than `limit`."),
     "batch_too_large": Code(422, "The request brings more tasks or outcomes than `limit`."),
+    "unknown_parent": Code(422, "A task in `after` is not there: it never was, or it was deleted."),
+    "unknown_ref": Code(422, "No task of the request has this `ref`."),
+    "duplicate_ref": Code(422, "Two tasks of the request have the same `ref`."),
+    "dependency_cycle": Code(422, "The tasks of the request wait for each other in a circle."),
+    "too_many_parents": Code(422, "A task waits for more others than `limit`."),
     "outside_archive": Code(422, "The archive does not have that moment; `detail` says what it has."),
     "no_archive": Code(422, "The node keeps no archive: it runs without Litestream."),
     "queue_full": Code(

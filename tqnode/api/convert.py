@@ -8,13 +8,15 @@ from msgspec import UNSET, Raw, UnsetType
 
 from tq import wire
 from tqnode.api.decode import within
+from tqnode.api.dependencies import Refs, check_acyclic, parents_of, refs_of
 from tqnode.api.stamps import MOMENT_MAX_MS, moment_ms
 from tqnode.config import Config
 from tqnode.errors import BadRequest, InvalidField
-from tqnode.task import WAITING, TaskSpec, TaskState
+from tqnode.task import WAITING, Needs, TaskSpec, TaskState
 
 _encode = msgspec.json.Encoder().encode
 _NULL = b"null"
+_NEEDS = {need.value: need for need in Needs}
 
 
 def ms_of(seconds: float) -> int:
@@ -63,20 +65,29 @@ class Conversion:
         Raises:
             InvalidField: naming the task by its index.
         """
+        refs = None
+        if any(task.ref or task.after for task in tasks):
+            try:
+                refs = refs_of(tasks)
+            except BadRequest as error:
+                raise within(error, field) from None
         specs = []
         for index, task in enumerate(tasks):
             try:
-                specs.append(self.spec(task, now_ms))
+                specs.append(self.spec(task, now_ms, refs))
             except BadRequest as error:
                 raise within(error, f"{field}[{index}]") from None
+        if refs:
+            check_acyclic(specs, field)
         return specs
 
-    def spec(self, task: wire.NewTask, now_ms: int) -> TaskSpec:
+    def spec(self, task: wire.NewTask, now_ms: int, refs: Refs | None = None) -> TaskSpec:
         """One task, with every default filled in.
 
         Args:
             task: what was sent.
             now_ms: the time delays count from.
+            refs: the places of the tasks in the request that have names; None where names are of no use.
 
         Raises:
             InvalidField: a field is beyond this node's limits, or contradicts another.
@@ -97,6 +108,11 @@ class Conversion:
         unique = task.unique
         if unique is not None:
             self._unique(unique)
+        after: tuple[bytes | int, ...] = ()
+        if task.after:
+            after = parents_of(task, refs or {}, limit=self._config.parents_max)
+        if task.ref is not None and refs is None:
+            raise InvalidField("only tasks of one array that is enqueued as a whole have refs", field="ref")
         return TaskSpec(
             kind=task.kind,
             queue=task.queue,
@@ -110,6 +126,8 @@ class Conversion:
             expires_at_ms=self._expires_at_ms(task.expires_at, run_at_ms, now_ms),
             tags=self._tags(task.tags) if task.tags else (),
             meta=None if task.meta is UNSET else self._meta(task.meta),
+            after=after,
+            needs=_NEEDS[task.after_policy] if after else None,
             **(
                 {}
                 if unique is None

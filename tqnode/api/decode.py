@@ -69,6 +69,13 @@ def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
+def without_place(error: BadRequest) -> BadRequest:
+    """The same error of a request's only task, said without its place in an array."""
+    return type(error)(
+        error.detail, field=(error.field or "").removeprefix("[0]."), limit=error.limit, code=error.code
+    )
+
+
 def within(error: BadRequest, place: str) -> BadRequest:
     """The same error, said of a field inside ``place``."""
     inner = error.field or ""

@@ -4,6 +4,7 @@ from tq import wire
 from tqnode.api.call import Call, Reply, checked_uuid, json_reply
 from tqnode.api.convert import Conversion, json_part
 from tqnode.api.decode import Decoder, within
+from tqnode.api.dependencies import DEPENDENCY_ERRORS
 from tqnode.api.errors import problem_of
 from tqnode.api.route import Route
 from tqnode.api.stamps import stamp, stamp_or_none
@@ -91,10 +92,13 @@ async def finish_many(call: Call) -> Reply:
             problem = problem_of(within(error, f"outcomes[{index}]"))
             rows.append(wire.OutcomeAnswer(id=outcome.id, error=problem))
     made = iter(zip(finishes, await context.queue.finish(finishes) if finishes else [], strict=True))
-    return json_reply(200, wire.OutcomesAnswer(results=[row or _row(*next(made)) for row in rows]))
+    results = [row or _row(*next(made), index) for index, row in enumerate(rows)]
+    return json_reply(200, wire.OutcomesAnswer(results=results))
 
 
-def _row(asked: Finish, answer: Finished | TqnodeError) -> wire.OutcomeAnswer:
+def _row(asked: Finish, answer: Finished | TqnodeError, index: int) -> wire.OutcomeAnswer:
+    if isinstance(answer, BadRequest):
+        answer = within(answer, f"outcomes[{index}]")
     if isinstance(answer, TqnodeError):
         return wire.OutcomeAnswer(id=asked.id, error=problem_of(answer))
     return wire.OutcomeAnswer(
@@ -153,7 +157,7 @@ ROUTES = [
         about="End the attempt as a success, with a result and tasks to enqueue in the same transaction.",
         body=wire.Complete,
         answers={200: wire.Finished},
-        errors=[*_FENCED, "unique_conflict", "queue_full"],
+        errors=[*_FENCED, *DEPENDENCY_ERRORS, "unique_conflict", "queue_full"],
     ),
     Route(
         method="POST",

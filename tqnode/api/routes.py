@@ -1,9 +1,10 @@
 """All routes of the API."""
 
-from tqnode.api import claims, cluster, events, finishes, node, queues, tasks, workers
+from tqnode.api import claims, cluster, events, finishes, graph, node, queues, tasks, workers
 
 ROUTES = [
     *tasks.ROUTES,
+    *graph.ROUTES,
     *claims.ROUTES,
     *finishes.ROUTES,
     *workers.ROUTES,

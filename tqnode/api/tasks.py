@@ -10,7 +10,8 @@ import msgspec
 from tq import wire
 from tqnode import ids
 from tqnode.api.call import Call, Reply, json_reply
-from tqnode.api.decode import Decoder, within
+from tqnode.api.decode import Decoder, within, without_place
+from tqnode.api.dependencies import DEPENDENCY_ERRORS
 from tqnode.api.errors import problem_of
 from tqnode.api.filters import LIST_PARAMETERS, list_query
 from tqnode.api.past import AT, PAST_ERRORS, queue_at
@@ -37,7 +38,10 @@ async def enqueue(call: Call) -> Reply:
         return await _enqueue_many(call, body, idempotency, partial=partial)
     new = _one(body)
     spec = call.context.conversion.spec(new, call.context.clock.now_ms())
-    (enqueued,) = await call.context.queue.enqueue([spec], idempotency=idempotency)
+    try:
+        (enqueued,) = await call.context.queue.enqueue([spec], idempotency=idempotency)
+    except InvalidField as error:
+        raise without_place(error) from None
     if enqueued.duplicate:
         return await _survivor(call, enqueued)
     return json_reply(201, _made(new, spec, enqueued))
@@ -70,6 +74,8 @@ def _made(new: wire.NewTask, spec: TaskSpec, enqueued: Enqueued) -> wire.Task:
         timeout_s=seconds_or_none(spec.timeout_ms),
         expires_at=stamp_or_none(spec.expires_at_ms),
         unique_key=spec.unique_key,
+        after=list(dict.fromkeys(new.after)) if new.after else [],
+        after_policy=new.after_policy if new.after else None,
     )
 
 
@@ -101,10 +107,13 @@ async def _enqueue_partial(
     if len(made) != len(specs):
         raise IdempotencyMismatch("since this Idempotency-Key came first, time has made a task invalid")
     rest = iter(made)
-    return json_reply(201, wire.EnqueuedMany(results=[row or _row(next(rest)) for row in rows]))
+    results = [row or _row(next(rest), index) for index, row in enumerate(rows)]
+    return json_reply(201, wire.EnqueuedMany(results=results))
 
 
-def _row(made: Enqueued | TqnodeError) -> wire.Enqueued:
+def _row(made: Enqueued | TqnodeError, index: int = 0) -> wire.Enqueued:
+    if isinstance(made, InvalidField):
+        made = within(without_place(made), f"[{index}]")
     if isinstance(made, TqnodeError):
         return wire.Enqueued(error=problem_of(made))
     return wire.Enqueued(id=made.id, state=made.state.value, duplicate=made.duplicate)
@@ -184,7 +193,13 @@ ROUTES = [
                 about="A repeated request with the same key and body gets the same answer and makes nothing.",
             ),
         ],
-        errors=["batch_too_large", "unique_conflict", "idempotency_mismatch", "queue_full"],
+        errors=[
+            "batch_too_large",
+            *DEPENDENCY_ERRORS,
+            "unique_conflict",
+            "idempotency_mismatch",
+            "queue_full",
+        ],
     ),
     Route(
         method="GET",

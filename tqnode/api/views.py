@@ -63,6 +63,9 @@ def task_of(task: core.Task, *, bodies: bool = True, duplicate: bool = False) ->
         progress=raw(task.progress),
         errors=[error_of(error) for error in task.errors],
         duplicate=duplicate,
+        after=list(task.after),
+        after_policy=None if task.needs is None else task.needs.value,
+        pending=task.pending,
     )
 
 
@@ -96,6 +99,15 @@ def claimed_of(task: core.ClaimedTask) -> wire.ClaimedTask:
         timeout_s=seconds_or_none(task.timeout_ms),
         tags=list(task.tags),
         meta=raw(task.meta),
+        inputs=[input_of(one) for one in task.inputs] if task.inputs else [],
+        inputs_truncated=task.inputs_truncated,
+    )
+
+
+def input_of(one: core.Input) -> wire.Input:
+    """What a parent came to."""
+    return wire.Input(
+        id=one.id, kind=one.kind, state=one.state.value, result=raw(one.result), left_out=one.left_out
     )
 
 

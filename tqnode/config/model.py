@@ -57,6 +57,7 @@ class Config:
         16 * KIB, "Largest meta object of one task.", unit="bytes", low=64, high=MIB
     )
     tags_max: int = setting(20, "Most tags of one task.", unit="tags", low=0, high=50)
+    parents_max: int = setting(1000, "Most tasks that one task waits for.", unit="tasks", low=0, high=10_000)
     errors_max: int = setting(
         10, "Errors kept of one task; older ones are dropped.", unit="errors", low=1, high=100
     )

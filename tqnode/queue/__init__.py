@@ -17,6 +17,7 @@ from tqnode.queue import listing, queues, workers
 from tqnode.queue.counts import Counts
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.finish import Finisher
+from tqnode.queue.graph import Graph, graph
 from tqnode.queue.hub import Hub
 from tqnode.queue.intake import Intake
 from tqnode.queue.lease import HeldLease, Keeper, LeaseStatus
@@ -45,6 +46,7 @@ from tqnode.task import (
 
 __all__ = [
     "Filters",
+    "Graph",
     "HeldLease",
     "LeaseStatus",
     "Page",
@@ -106,8 +108,9 @@ class Queue:
             UniqueConflict: a task's key is held and it said ``reject``.
             IdempotencyMismatch: the key came with another body.
             QueueFull: a limit on queues would be exceeded.
+            InvalidField: a task is to wait for one that is not there.
         """
-        if len(specs) == 1 and idempotency is None and specs[0].unique_key is None:
+        if len(specs) == 1 and idempotency is None and specs[0].unique_key is None and not specs[0].after:
             return [await self._intake.put(specs[0])]
         return await self._store.submit(lambda tx: self._enqueuer.once(tx, specs, idempotency))
 
@@ -128,6 +131,14 @@ class Queue:
             NotFound: there is none.
         """
         return await self._store.read(lambda reader: read_task(reader, task_id))
+
+    async def graph(self, task_id: str, *, nodes_max: int) -> Graph:
+        """The task with those it waits for and those that wait for it, ``nodes_max`` at most.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return await self._store.read(lambda reader: graph(reader, task_id, nodes_max=nodes_max))
 
     async def check_readable(self) -> None:
         """Returns once the database was read, however little of it.

@@ -10,6 +10,7 @@ import msgspec
 from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.queue import token
+from tqnode.queue.inputs import with_inputs
 from tqnode.queue.rows import texts_of
 from tqnode.sql import statement
 from tqnode.store.tx import Params, Row, TaskEvent, Tx
@@ -116,6 +117,7 @@ def _hand_over(tx: Tx, ask: Ask, queue: str, secret: int, rows: list[Row]) -> li
         payloads,
         metas,
         tags,
+        needs,
     ) = zip(*rows, strict=True)
     now_ms = tx.now_ms
     attempts = [attempt + 1 for attempt in attempts_before]
@@ -127,7 +129,7 @@ def _hand_over(tx: Tx, ask: Ask, queue: str, secret: int, rows: list[Row]) -> li
         TaskEvent, packed, repeat(queue), kinds, repeat(TaskState.RUNNING), repeat(now_ms), attempts
     )
     # By position, column by column: in a loop, with names, a task takes three times as long.
-    return list(
+    claimed = list(
         map(
             ClaimedTask,
             ids.texts(packed),
@@ -148,3 +150,8 @@ def _hand_over(tx: Tx, ask: Ask, queue: str, secret: int, rows: list[Row]) -> li
             [texts_of(one) if one else () for one in tags],
         )
     )
+    if any(needs):
+        after = [task for task, need in zip(claimed, needs, strict=True) if need]
+        whole = iter(with_inputs(tx, after))
+        claimed = [next(whole) if need else task for task, need in zip(claimed, needs, strict=True)]
+    return claimed

@@ -15,6 +15,8 @@ _OPERATION: dict[tuple[TaskState | None, TaskState | None], str] = {
     (_S.RUNNING, _S.READY): "returned",
     (_S.RUNNING, _S.SCHEDULED): "retried",
     (_S.SCHEDULED, _S.READY): "due",
+    (_S.BLOCKED, _S.READY): "released",
+    (_S.BLOCKED, _S.SCHEDULED): "released",
 }
 _NAMES: dict[TaskState | None, str] = {None: "deleted", _S.READY: "requeued"}
 

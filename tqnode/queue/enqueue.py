@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import repeat
+from operator import attrgetter
 
 import msgspec
 
@@ -10,6 +11,7 @@ from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.config import Config
 from tqnode.errors import IdempotencyMismatch, QueueFull, TqnodeError, UniqueConflict
+from tqnode.queue import linking
 from tqnode.queue.moves import counts
 from tqnode.queue.remove import replace_tags
 from tqnode.sql import statement
@@ -17,10 +19,12 @@ from tqnode.store.tx import Row, TaskEvent, Tx
 from tqnode.task import WAITING, Enqueued, Idempotency, TaskSpec, TaskState
 
 _INSERT_TASK = "insert_task"
+_INSERT_LINKED = "insert_linked_task"
 _INSERT_BODY = "insert_body"
 _INSERT_TAG = "insert_tag"
 _FIND_KEY_HOLDER = statement("find_key_holder")
 _DROP_KEY = statement("drop_key")
+_FORGET_PARENTS = statement("forget_parents")
 _REPLACE_TASK = statement("replace_task")
 _REPLACE_BODY = statement("replace_body")
 _FIND_QUEUE = statement("find_queue")
@@ -35,6 +39,8 @@ _ADD_IDEMPOTENCY = statement("add_idempotency")
 
 # Looked up once: an enum's member costs as much as a short call.
 _READY = TaskState.READY
+_BLOCKED = TaskState.BLOCKED
+_after = attrgetter("after")
 
 _answers = msgspec.json.Decoder(list[Enqueued])
 _some_answers = msgspec.json.Decoder(list[Enqueued | None])
@@ -100,8 +106,18 @@ class Enqueuer:
         Raises:
             UniqueConflict: as in :meth:`once`.
             QueueFull: as in :meth:`once`.
+            InvalidField: a task is to wait for one that is not there.
         """
+        if any(map(_after, specs)):
+            # Before the first write: what is undone after that costs the whole group a second run.
+            stored = linking.find_parents(tx, specs)
+            self._admit(tx, specs)
+            return linking.link(tx, specs, self._make_all(tx, specs), stored)
         self._admit(tx, specs)
+        return self._make_all(tx, specs)
+
+    def _make_all(self, tx: Tx, specs: Sequence[TaskSpec]) -> list[Enqueued]:
+        """Makes the tasks, or finds those that hold their keys."""
         answers: list[Enqueued] = []
         fresh: list[TaskSpec] = []
         for spec in specs:
@@ -129,28 +145,31 @@ class Enqueuer:
         states, runs_at_ms = _entries(tx, specs)
         queues, kinds = [spec.queue for spec in specs], [spec.kind for spec in specs]
         columns = zip(seqs, packed, queues, kinds, states, runs_at_ms, specs, strict=True)
-        tx.insert(
-            _INSERT_TASK,
-            [
-                (
-                    seq,
-                    task_id,
-                    queue,
-                    kind,
-                    state,
-                    spec.priority,
-                    run_at_ms,
-                    made_ms,
-                    spec.max_attempts,
-                    spec.lease_ms,
-                    spec.timeout_ms,
-                    spec.expires_at_ms,
-                    spec.unique_key,
-                    None if spec.unique_key is None else spec.unique_states,
-                )
-                for seq, task_id, queue, kind, state, run_at_ms, spec in columns
-            ],
-        )
+        rows: list[Row] = [
+            (
+                seq,
+                task_id,
+                queue,
+                kind,
+                state,
+                spec.priority,
+                run_at_ms,
+                made_ms,
+                spec.max_attempts,
+                spec.lease_ms,
+                spec.timeout_ms,
+                spec.expires_at_ms,
+                spec.unique_key,
+                None if spec.unique_key is None else spec.unique_states,
+            )
+            for seq, task_id, queue, kind, state, run_at_ms, spec in columns
+        ]
+        if _BLOCKED in states:
+            linked = zip(rows, specs, strict=True)
+            waits = [(*row, spec.needs, len(spec.after)) for row, spec in linked]
+            tx.insert(_INSERT_LINKED, waits)
+        else:
+            tx.insert(_INSERT_TASK, rows)
         tx.insert(
             _INSERT_BODY,
             [
@@ -219,7 +238,9 @@ class Enqueuer:
         return self._replace(tx, spec, holder)
 
     def _replace(self, tx: Tx, spec: TaskSpec, holder: Row) -> Enqueued:
-        seq, packed, before, queue = holder[:4]
+        seq, packed, before, queue, needs = holder
+        if needs is not None:
+            tx.run(_FORGET_PARENTS, {"seq": seq})  # whom it waits for is part of what is replaced
         state, run_at_ms = entry(tx, spec)
         tx.run(
             _REPLACE_TASK,
@@ -249,6 +270,8 @@ class Enqueuer:
 
 def entry(tx: Tx, spec: TaskSpec) -> tuple[TaskState, int]:
     """The state a new task enters, and its run_at."""
+    if spec.after:
+        return _BLOCKED, tx.id_ms if spec.run_at_ms is None else spec.run_at_ms
     # Tasks for now take the ids' time, which never steps back: FIFO survives a clock that does.
     if spec.run_at_ms is None or spec.run_at_ms <= tx.now_ms:
         return _READY, tx.id_ms
@@ -257,7 +280,7 @@ def entry(tx: Tx, spec: TaskSpec) -> tuple[TaskState, int]:
 
 def _entries(tx: Tx, specs: Sequence[TaskSpec]) -> tuple[Sequence[TaskState], Sequence[int]]:
     """The states that new tasks enter, and their run_at."""
-    if any(spec.run_at_ms for spec in specs):
+    if any(spec.run_at_ms or spec.after for spec in specs):
         states, runs_at_ms = zip(*[entry(tx, spec) for spec in specs], strict=True)
         return states, runs_at_ms
     return (_READY,) * len(specs), (tx.id_ms,) * len(specs)

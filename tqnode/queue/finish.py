@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import islice, repeat
+from itertools import compress, islice, repeat
 from typing import Any
 
 import apsw
@@ -10,9 +10,9 @@ import msgspec
 
 from tqnode import ids
 from tqnode.clock import Rng
-from tqnode.errors import LeaseLost, NotFound, TqnodeError
+from tqnode.errors import InvalidField, LeaseLost, NotFound, TqnodeError
 from tqnode.metrics import Metrics
-from tqnode.queue import token
+from tqnode.queue import followers, token
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.moves import Held, Movement, counts, move, place_in_line_ms
 from tqnode.queue.rows import place
@@ -133,11 +133,13 @@ class Finisher:
         ]
         if results:
             tx.many(_WRITE_RESULT, results)
-        _, packed, _, _, queues, kinds, attempts = zip(*rows, strict=True)
+        seqs, packed, _, _, queues, kinds, attempts, awaited = zip(*rows, strict=True)
         state = TaskState.SUCCEEDED
         tx.effects.events += map(TaskEvent, packed, queues, kinds, repeat(state), repeat(tx.now_ms), attempts)
         for queue, tasks in counts(queues).items():
             tx.moved(queue, TaskState.RUNNING, state, tasks)
+        if any(awaited):
+            followers.ended(tx, dict.fromkeys(compress(seqs, awaited), True))
 
     def _complete(self, tx: Tx, asked: Complete, where: dict[str, Any], fence: token.Fence) -> Finished:
         params = where | {
@@ -149,18 +151,23 @@ class Finisher:
         rows = move(tx, _COMPLETE, params)
         if not rows:
             return self._repeat(tx, asked, where, fence)
-        queue, kind, attempt = rows[0]
+        queue, kind, attempt, awaited = rows[0]
         if asked.result is not None:
             tx.many(_WRITE_RESULT, [(where["seq"], asked.result)])
         then: tuple[str, ...] = ()
         if asked.then:
-            then = tuple(made.id for made in self._enqueuer.enqueue(tx, asked.then))
+            try:
+                then = tuple(made.id for made in self._enqueuer.enqueue(tx, asked.then))
+            except InvalidField as error:
+                raise InvalidField(error.detail, field=f"then{error.field}", code=error.code) from None
         finished = Finished(id=asked.id, state=TaskState.SUCCEEDED, then=then)
         if then:
             tx.run(_WRITE_RECEIPT, {"seq": where["seq"], "receipt": _encode("complete", finished)})
         tx.moved(queue, TaskState.RUNNING, TaskState.SUCCEEDED)
         event = TaskEvent(where["id"], queue, kind, TaskState.SUCCEEDED, tx.now_ms, attempt)
         tx.effects.events.append(event)
+        if awaited:
+            followers.ended(tx, {where["seq"]: True})
         return finished
 
     def _fail(self, tx: Tx, asked: Fail, held: Held, *, retry: Row, cancel: bool) -> Finished:

@@ -1,6 +1,6 @@
 """What a person does with one task: cancel, retry, delete."""
 
-from tqnode.errors import NotFound, WrongState
+from tqnode.errors import NotFound, Overloaded, WrongState
 from tqnode.queue.finish import plain_receipt
 from tqnode.queue.moves import Held, Movement, move_or_refuse
 from tqnode.queue.remove import remove
@@ -12,6 +12,7 @@ from tqnode.task import FINAL, Reason, Task, TaskState
 _FIND = statement("find_managed")
 _REQUEST_CANCEL = statement("request_cancel")
 _RETRY = statement("retry_task")
+_FIND_SETTLEMENT = statement("find_settlement")
 
 
 def _find(tx: Tx, task_id: str) -> tuple[Held, Row]:
@@ -67,10 +68,14 @@ class Manager:
             NotFound: there is no such task.
             UniqueConflict: another task holds its key by now.
             WrongState: it waits on other tasks.
+            Overloaded: not all who waited for its end know of it yet.
         """
         held, row = _find(tx, task_id)
         if held.state is TaskState.BLOCKED:
             raise WrongState("the task waits on other tasks", task=task_id)
+        if row[10] and tx.one(_FIND_SETTLEMENT, {"seq": held.seq}) is not None:
+            # Else its next end would meet tasks to which this one is still to be told.
+            raise Overloaded(f"tasks that waited for {task_id} are still being told of its end")
         if held.state in FINAL or held.state is TaskState.SCHEDULED:
             receipt = row[8]
             if receipt is None and held.state is TaskState.SUCCEEDED:

@@ -9,6 +9,7 @@ import msgspec
 
 from tqnode.config import Config
 from tqnode.errors import UniqueConflict
+from tqnode.queue import followers
 from tqnode.queue.rows import errors_of, texts_of
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
@@ -85,8 +86,10 @@ class Movement:
             "receipt": receipt,
             "now_ms": tx.now_ms,
         }
-        move(tx, _END, params)
+        ((awaited,),) = move(tx, _END, params)
         self.record(tx, held, state, attempt=held.attempt, reason=reason)
+        if awaited:
+            followers.ended(tx, {held.seq: False})
 
     def record(
         self, tx: Tx, held: Held, state: TaskState, *, attempt: int, reason: Reason | None = None

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from tqnode.queue import followers
 from tqnode.queue.rows import texts_of
 from tqnode.sql import statement
 from tqnode.store.tx import TaskEvent, Tx
-from tqnode.task import TaskState
+from tqnode.task import FINAL, TaskState
 
 _READ_TAGS = statement("read_tags")
 _INSERT_TAG = statement("insert_tag")
@@ -13,6 +14,7 @@ _DELETE_TAG = statement("delete_tag")
 _DELETE_TASK = statement("delete_task")
 _DELETE_BODY = statement("delete_body")
 _DELETE_NOTE = statement("delete_note")
+_FORGET_PARENTS = statement("forget_parents")
 
 
 def replace_tags(tx: Tx, seq: int, tags: Sequence[str]) -> None:
@@ -25,11 +27,15 @@ def replace_tags(tx: Tx, seq: int, tags: Sequence[str]) -> None:
 
 
 def remove(tx: Tx, seq: int, *, packed: bytes, queue: str, kind: str, state: TaskState, attempt: int) -> None:
-    """Deletes one task."""
+    """Deletes one task. To those who wait for it, one that had not ended has ended without success."""
     replace_tags(tx, seq, ())
     key = {"seq": seq}
-    tx.run(_DELETE_TASK, key)
+    ((needs, awaited),) = tx.all(_DELETE_TASK, key)
     tx.run(_DELETE_BODY, key)
     tx.run(_DELETE_NOTE, key)
     tx.moved(queue, state, None)
     tx.effects.events.append(TaskEvent(packed, queue, kind, None, tx.now_ms, attempt))
+    if needs is not None:
+        tx.run(_FORGET_PARENTS, key)
+    if awaited and state not in FINAL:
+        followers.ended(tx, {seq: False})

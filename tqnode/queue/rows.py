@@ -8,7 +8,7 @@ from tqnode import ids
 from tqnode.errors import NotFound
 from tqnode.sql import statement
 from tqnode.store.tx import Params, Row
-from tqnode.task import Task, TaskError, TaskState
+from tqnode.task import Needs, Task, TaskError, TaskState
 
 _READ = statement("read_task")
 
@@ -92,4 +92,7 @@ def task_of(row: Row) -> Task:
         result=row[25],
         progress=row[26],
         errors=errors_of(row[27]),
+        needs=Needs(row[29]) if row[29] else None,
+        pending=row[30],
+        after=tuple(ids.texts([bytes.fromhex(one) for one in texts_of(row[31])])) if row[31] else (),
     )

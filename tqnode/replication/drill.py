@@ -30,6 +30,8 @@ _TABLES: Final = {
     "task_body": (statement("every_task_body"), 1),
     "task_note": (statement("every_task_note"), 1),
     "task_tag": (statement("every_task_tag"), 2),
+    "dependency": (statement("every_dependency"), 2),
+    "settlement": (statement("every_settlement"), 1),
     "queue": (statement("every_queue"), 1),
     "worker": (statement("every_worker"), 1),
     "idempotency": (statement("every_idempotency"), 1),

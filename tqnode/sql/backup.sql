@@ -21,6 +21,12 @@ SELECT * FROM task_note ORDER BY seq
 -- name: every_task_tag
 SELECT tag, seq FROM task_tag ORDER BY tag, seq
 
+-- name: every_dependency
+SELECT parent, child, open FROM dependency ORDER BY parent, child
+
+-- name: every_settlement
+SELECT * FROM settlement ORDER BY parent
+
 -- name: every_queue
 SELECT * FROM queue ORDER BY name
 

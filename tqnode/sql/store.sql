@@ -43,7 +43,9 @@ ROLLBACK TO part
 PRAGMA user_version
 
 -- name: read_last_task
-SELECT seq, id FROM task WHERE seq = (SELECT max(seq) FROM task)
+-- A parent that was deleted may have had the newest row; its number must not come to mean another task.
+SELECT seq, id, max(seq, (SELECT coalesce(max(parent), 0) FROM dependency)) FROM task
+WHERE seq = (SELECT max(seq) FROM task)
 
 -- name: begin_read
 BEGIN

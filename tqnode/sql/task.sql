@@ -2,7 +2,10 @@
 SELECT t.id, t.queue, t.kind, t.state, t.reason, t.priority, t.created_at_ms, t.run_at_ms, t.started_at_ms,
     t.finished_at_ms, t.expires_at_ms, t.lease_expires_at_ms, t.cancel_requested_at_ms, t.attempt,
     t.max_attempts, t.crashes, t.lease_ms, t.timeout_ms, t.worker, t.unique_key, t.seq,
-    b.payload, b.meta, b.tags, b.retry, n.result, n.progress, n.errors, n.attempted_by
+    b.payload, b.meta, b.tags, b.retry, n.result, n.progress, n.errors, n.attempted_by, t.needs, t.pending,
+    CASE WHEN t.needs IS NOT NULL THEN (SELECT json_group_array(hex(p.id))
+        FROM (SELECT parent FROM dependency WHERE child = t.seq ORDER BY parent) d
+            JOIN task p ON p.seq = d.parent) END
 FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq)
 WHERE seq = :seq AND id = :id
 
@@ -12,7 +15,7 @@ SELECT t.id, t.queue, t.kind, t.state, t.reason, t.priority, t.created_at_ms, t.
     t.finished_at_ms, t.expires_at_ms, t.lease_expires_at_ms, t.cancel_requested_at_ms, t.attempt,
     t.max_attempts, t.crashes, t.lease_ms, t.timeout_ms, t.worker, t.unique_key, t.seq,
     CASE WHEN :bodies THEN b.payload ELSE x'' END, b.meta, b.tags, b.retry,
-    CASE WHEN :bodies THEN n.result END, n.progress, n.errors, n.attempted_by
+    CASE WHEN :bodies THEN n.result END, n.progress, n.errors, n.attempted_by, t.needs, t.pending, NULL
 FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq)
 WHERE seq < :before AND seq >= :floor
     AND (:queues IS NULL OR t.queue IN (SELECT value FROM json_each(:queues)))
@@ -43,7 +46,7 @@ INSERT INTO task_body (seq, payload, meta, tags, retry) VALUES (?, ?, ?, ?, ?)
 INSERT INTO task_tag (tag, seq) VALUES (?, ?)
 
 -- name: find_key_holder
-SELECT seq, id, state, queue FROM task
+SELECT seq, id, state, queue, needs FROM task
 WHERE kind = :kind AND unique_key = :unique_key AND instr(unique_states, state) > 0
 
 -- name: drop_key
@@ -52,7 +55,7 @@ UPDATE task SET unique_key = NULL, unique_states = NULL WHERE seq = :seq
 -- name: replace_task
 UPDATE task SET queue = :queue, state = :state, priority = :priority, run_at_ms = :run_at_ms,
     max_attempts = :max_attempts, lease_ms = :lease_ms, timeout_ms = :timeout_ms,
-    expires_at_ms = :expires_at_ms, unique_states = :unique_states
+    expires_at_ms = :expires_at_ms, unique_states = :unique_states, needs = NULL, pending = 0
 WHERE seq = :seq
 
 -- name: replace_body
@@ -65,7 +68,7 @@ SELECT tags FROM task_body WHERE seq = :seq
 DELETE FROM task_tag WHERE tag = ? AND seq = ?
 
 -- name: delete_task
-DELETE FROM task WHERE seq = :seq
+DELETE FROM task WHERE seq = :seq RETURNING needs, awaited
 
 -- name: delete_body
 DELETE FROM task_body WHERE seq = :seq
@@ -75,7 +78,7 @@ DELETE FROM task_note WHERE seq = :seq
 
 -- name: find_claimable
 SELECT t.seq, t.id, t.kind, t.priority, t.run_at_ms, t.grants, t.attempt, t.max_attempts, t.crashes,
-    t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags
+    t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags, t.needs
 FROM task t JOIN task_body b USING (seq)
 WHERE t.state = 'ready' AND t.queue = :queue AND t.priority >= :min_priority
     AND (t.expires_at_ms IS NULL OR t.expires_at_ms > :now_ms)
@@ -83,7 +86,7 @@ ORDER BY t.priority DESC, t.run_at_ms, t.seq LIMIT :max
 
 -- name: find_claimable_of_kind
 SELECT t.seq, t.id, t.kind, t.priority, t.run_at_ms, t.grants, t.attempt, t.max_attempts, t.crashes,
-    t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags
+    t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags, t.needs
 FROM task t JOIN task_body b USING (seq)
 WHERE t.state = 'ready' AND t.queue = :queue AND t.priority >= :min_priority
     AND (t.expires_at_ms IS NULL OR t.expires_at_ms > :now_ms)
@@ -106,10 +109,10 @@ WHERE seq IN (SELECT value FROM json_each(:seqs))
 UPDATE task SET state = 'succeeded', finished_at_ms = :now_ms, lease_expires_at_ms = NULL, crashes = 0,
     receipt = :receipt
 WHERE seq = :seq AND id = :id AND grants = :grants AND secret = :secret AND state = 'running'
-RETURNING queue, kind, attempt
+RETURNING queue, kind, attempt, awaited
 
 -- name: read_running
-SELECT seq, id, grants, secret, queue, kind, attempt FROM task
+SELECT seq, id, grants, secret, queue, kind, attempt, awaited FROM task
 WHERE seq IN (SELECT value FROM json_each(:seqs)) AND state = 'running'
 
 -- name: complete_tasks
@@ -132,6 +135,7 @@ WHERE seq = :seq
 UPDATE task SET state = :state, reason = :reason, finished_at_ms = :now_ms, crashes = :crashes,
     lease_expires_at_ms = NULL, receipt = :receipt
 WHERE seq = :seq
+RETURNING awaited
 
 -- name: write_receipt
 UPDATE task SET receipt = :receipt WHERE seq = :seq
@@ -158,7 +162,7 @@ RETURNING lease_expires_at_ms, cancel_requested_at_ms
 
 -- name: find_managed
 SELECT queue, kind, state, priority, run_at_ms, attempt, max_attempts, cancel_requested_at_ms, receipt,
-    worker
+    worker, awaited
 FROM task WHERE seq = :seq AND id = :id
 
 -- name: request_cancel

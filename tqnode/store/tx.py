@@ -27,6 +27,8 @@ _START_TALLY = statement("start_tally")
 ROWS_MAX = 32
 """Rows in one INSERT. More save nothing; each number of rows has its own compiled statement, all of which the
 connection keeps."""
+SETTLING_MAX = 512
+"""How many dependencies on tasks that end in it one transaction settles."""
 
 
 class TaskEvent(msgspec.Struct, frozen=True):
@@ -61,10 +63,10 @@ class Effects:
         """Times something was put off to."""
 
     def entered(self, queue: str, kind: str, priority: int, state: TaskState, run_at_ms: int) -> None:
-        """Notes that a task may be claimed at once, being ready, or else from ``run_at_ms`` on."""
+        """Notes that a task may be claimed: a ready one at once, a scheduled one from ``run_at_ms`` on."""
         if state is TaskState.READY:
             self.ready.append((queue, kind, priority))
-        else:
+        elif state is TaskState.SCHEDULED:
             self.due_ms.append(run_at_ms)
 
     def _lists(self) -> tuple[list[Any], ...]:
@@ -111,6 +113,7 @@ class Tx:
         "next_seq",
         "now_ms",
         "settled",
+        "settling_left",
     )
 
     def __init__(
@@ -129,6 +132,8 @@ class Tx:
         self.effects = Effects()
         self.depths: dict[str, int] = {} if depths is None else depths
         """How many tasks wait now in the queues that were looked up."""
+        self.settling_left = SETTLING_MAX
+        """What is left of :data:`SETTLING_MAX`."""
         self.joined = 0
         """Requests that came with others in one operation, beyond the first of each."""
         self._noted = 0

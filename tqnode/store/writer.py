@@ -109,7 +109,7 @@ class Writer:
         self._refusing: TqnodeError | None = None
         self._loop = asyncio.get_running_loop()
         row = connection.execute(statement("read_last_task")).fetchone()
-        self._next_seq = row[0] + 1 if row else 1
+        self._next_seq = row[2] + 1 if row else 1
         self._id_ms = int.from_bytes(row[1], "big") >> _TIME_OF_ID if row else 0
         if row and seq_of(row[1]) != row[0]:
             raise apsw.CorruptError(f"task {row[0]} carries the id of another row")

@@ -18,6 +18,7 @@ from tq.wire.claim import (
     Finished,
     Heartbeat,
     HeartbeatAnswer,
+    Input,
     Outcome,
     OutcomeAnswer,
     Outcomes,
@@ -37,7 +38,9 @@ from tq.wire.enqueue import (
     RetryPolicy,
     Unique,
 )
+from tq.wire.graph import Graph, GraphEdge, GraphNode
 from tq.wire.names import (
+    AfterPolicy,
     Answer,
     Id,
     Key,
@@ -69,6 +72,7 @@ from tq.wire.worker import (
 )
 
 __all__ = [
+    "AfterPolicy",
     "Answer",
     "Claim",
     "Claimed",
@@ -85,6 +89,9 @@ __all__ = [
     "Failure",
     "Finished",
     "Fixed",
+    "Graph",
+    "GraphEdge",
+    "GraphNode",
     "HandedOver",
     "Handover",
     "Health",
@@ -92,6 +99,7 @@ __all__ = [
     "HeartbeatAnswer",
     "HeldLease",
     "Id",
+    "Input",
     "Key",
     "Label",
     "LeaseStatus",

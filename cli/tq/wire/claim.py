@@ -35,6 +35,19 @@ class Claim(Request, kw_only=True):
     min_priority: Priority = 0
 
 
+class Input(Answer, kw_only=True):
+    """What a task came to that the claimed one was enqueued after.
+
+    ``result`` is absent if there is none, or if it was too large to come along: then ``left_out`` is true.
+    """
+
+    id: Id
+    kind: Name
+    state: State
+    result: Raw | UnsetType = UNSET
+    left_out: bool = False
+
+
 class ClaimedTask(Answer, kw_only=True):
     """A task in its worker's hands; ``token`` proves this one claim."""
 
@@ -54,6 +67,8 @@ class ClaimedTask(Answer, kw_only=True):
     timeout_s: float | None = None
     tags: list[str] = []
     meta: Raw | UnsetType = UNSET
+    inputs: list[Input] = []
+    inputs_truncated: bool = False
 
 
 class Claimed(Answer, kw_only=True):

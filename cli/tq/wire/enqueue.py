@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from tq.wire.names import (
+    AfterPolicy,
     Answer,
     Id,
     Key,
@@ -70,7 +71,10 @@ class Unique(Request, kw_only=True):
 
 
 class NewTask(Request, kw_only=True):
-    """A task to enqueue. ``delay_s`` and ``run_at`` exclude each other."""
+    """A task to enqueue. ``delay_s`` and ``run_at`` exclude each other.
+
+    It waits for the tasks in ``after``: ids, or ``#`` and the ``ref`` of a task in the same array.
+    """
 
     kind: Name
     queue: Name = "default"
@@ -86,6 +90,9 @@ class NewTask(Request, kw_only=True):
     tags: Annotated[list[Tag], Meta(max_length=50)] = []
     meta: Raw | UnsetType = UNSET
     unique: Unique | None = None
+    ref: Name | None = None
+    after: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=10_000)] = []
+    after_policy: AfterPolicy = "succeeded"
 
 
 class Enqueued(Answer, kw_only=True):

@@ -20,6 +20,8 @@ Moment = Annotated[datetime, Meta(tz=True)]
 # A moment in an answer: RFC 3339, UTC, milliseconds ("2026-01-31T12:00:00.000Z").
 Stamp = str
 State = Literal["blocked", "scheduled", "ready", "running", "succeeded", "dead", "cancelled"]
+# What the tasks that a task waits for must come to: all succeed, or all end.
+AfterPolicy = Literal["succeeded", "finished"]
 WorkerState = Literal["run", "quiet", "terminate"]
 
 

@@ -3,7 +3,7 @@
 from msgspec import UNSET, Raw, UnsetType
 
 from tq.wire.enqueue import RetryPolicy
-from tq.wire.names import Answer, Id, Name, Priority, Stamp, State
+from tq.wire.names import AfterPolicy, Answer, Id, Name, Priority, Stamp, State
 
 
 class TaskError(Answer, kw_only=True):
@@ -17,7 +17,11 @@ class TaskError(Answer, kw_only=True):
 
 
 class Task(Answer, kw_only=True):
-    """A task. What is absent was never set; ``payload`` is absent in lists unless asked for."""
+    """A task. What is absent was never set; ``payload`` is absent in lists unless asked for.
+
+    ``after`` holds the tasks it was enqueued after, as far as they are still there (never in lists);
+    ``pending`` says how many of them have not ended.
+    """
 
     id: Id
     queue: Name
@@ -48,6 +52,9 @@ class Task(Answer, kw_only=True):
     progress: Raw | UnsetType = UNSET
     errors: list[TaskError] = []
     duplicate: bool = False
+    after: list[Id] = []
+    after_policy: AfterPolicy | None = None
+    pending: int = 0
 
 
 class TaskPage(Answer, kw_only=True):
