@@ -8,7 +8,7 @@ from tqnode import ids
 from tqnode.errors import NotFound, UniqueConflict, WrongState
 from tqnode.queue.moves import Held, move, move_or_refuse
 from tqnode.sql import statement
-from tqnode.task import Fail, Reason, TaskState
+from tqnode.task import Fail, Needs, Reason, TaskState
 
 BLOCKED, SCHEDULED, READY = TaskState.BLOCKED, TaskState.SCHEDULED, TaskState.READY
 RUNNING, SUCCEEDED, DEAD, CANCELLED = (
@@ -23,15 +23,11 @@ async def task_in(core: Core, state: TaskState) -> str:
     """A task brought to ``state``."""
     if state is SCHEDULED:
         return await core.enqueue(run_at_ms=core.clock.now_ms() + 60_000)
-    if state in (READY, BLOCKED):
-        task_id = await core.enqueue()
-        if state is BLOCKED:
-            # Nothing blocks a task yet: what the operations must answer is settled all the same.
-            await core.store.write(
-                lambda tx: tx.run("UPDATE task SET state = 'blocked' WHERE queue = 'default'")
-            )
-            await core.store.write(lambda tx: tx.moved("default", READY, BLOCKED))
-        return task_id
+    if state is READY:
+        return await core.enqueue()
+    if state is BLOCKED:
+        parent = await core.enqueue(queue="other")
+        return await core.enqueue(after=(ids.parse(parent),), needs=Needs.SUCCEEDED)
     task = await core.running()
     if state is SUCCEEDED:
         await core.complete(task)
@@ -185,8 +181,10 @@ async def test_deleting_a_task_that_no_worker_holds_leaves_nothing_of_it(
     with pytest.raises(NotFound):
         await core.task(task_id)
     assert await core.state(other) is READY
+    left = 2 if state is BLOCKED else 1  # it has a parent
     for table in ("task", "task_body", "task_tag"):
-        assert await core.count(table) == 1
+        assert await core.count(table) == left
+    assert await core.count("dependency") == 0
     assert await core.count("task_note") == 0
 
 
