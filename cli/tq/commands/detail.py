@@ -96,6 +96,8 @@ def _running(task: "Task", at: datetime, worker_name: str | None) -> Iterator[tu
 
 
 def _options(task: "Task") -> Iterator[tuple[str, str]]:
+    if task.after_policy is not None:
+        yield "after", _parents(task)
     if task.timeout_s is not None:
         yield "timeout", span(task.timeout_s)
     if task.retry is not None:
@@ -104,6 +106,12 @@ def _options(task: "Task") -> Iterator[tuple[str, str]]:
         yield "unique key", task.unique_key
     if task.tags:
         yield "tags", ", ".join(task.tags)
+
+
+def _parents(task: "Task") -> str:
+    needs = "are to succeed" if task.after_policy == "succeeded" else "are to end"
+    left = f"{task.pending} not ended yet" if task.pending else "all ended"
+    return "\n".join([f"{needs}: {left}", *task.after])
 
 
 def _policy(policy: "RetryPolicy") -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # The key counts in these whatever is asked for: else two of one key could wait side by side.
 WAITING = ("blocked", "scheduled", "ready")
 # What is passed on to the client under the same name.
-_SAME = ("queue", "priority", "delay_s", "run_at", "max_attempts", "lease_s", "timeout_s")
+_SAME = ("queue", "priority", "delay_s", "run_at", "max_attempts", "lease_s", "timeout_s", "after_policy")
 
 
 @command(
@@ -23,6 +23,7 @@ _SAME = ("queue", "priority", "delay_s", "run_at", "max_attempts", "lease_s", "t
         """tq enqueue resize '{"file": "a.png", "width": 800}' --queue images --priority 200""",
         "tq enqueue report @may.json --run-at '2026-06-01 06:00' --retry exponential:60,2,6h",
         "jq -c .order order.json | tq enqueue ship - --unique-key order-4711 --wait",
+        'a=$(tq enqueue fetch) && tq enqueue parse --after "$a"',
     ),
 )
 @click.argument("kind")
@@ -37,6 +38,14 @@ _SAME = ("queue", "priority", "delay_s", "run_at", "max_attempts", "lease_s", "t
 @click.option("--timeout", "timeout_s", type=Duration(), help="How long one attempt may take.")
 @click.option("--expires-at", type=Moment(), help="Cancelled if it has not begun by then.")
 @click.option("--expires-in", type=Duration(), help="The same, from now.")
+@click.option(
+    "--after", "-a", multiple=True, metavar="ID", help="Wait until this task has succeeded; may be repeated."
+)
+@click.option(
+    "--after-policy",
+    type=click.Choice(("succeeded", "finished")),
+    help="What the tasks waited for must come to: succeed, or just end (default: succeeded).",
+)
 @click.option("--tag", "-t", "tags", multiple=True, help="A tag; may be repeated.")
 @click.option("--meta", "-m", multiple=True, help="KEY=VALUE, may be repeated; or one JSON object.")
 @click.option("--unique-key", help="At most one task of this kind with this key at a time.")
@@ -89,6 +98,8 @@ def _check(wait: bool, options: dict[str, Any]) -> None:
             raise click.UsageError(f"{one_name} and {other_name} exclude each other")
     if options["unique_key"] is None and (options["on_conflict"] or options["unique_states"]):
         raise click.UsageError("--on-conflict and --unique-state need --unique-key")
+    if options["after_policy"] is not None and not options["after"]:
+        raise click.UsageError("--after-policy needs --after")
     if options["wait_timeout"] is not None and not wait:
         raise click.UsageError("--wait-timeout needs --wait")
 
@@ -108,8 +119,9 @@ def _fields(payload: str | None, options: dict[str, Any]) -> dict[str, Any]:
         fields["payload"] = msgspec.Raw(raw)
     if meta is not None:
         fields["meta"] = msgspec.Raw(meta)
-    if options["tags"]:
-        fields["tags"] = list(options["tags"])
+    for name in ("tags", "after"):
+        if options[name]:
+            fields[name] = list(options[name])
     expires_at = _expiry(options["expires_at"], options["expires_in"])
     if expires_at is not None:
         fields["expires_at"] = expires_at
