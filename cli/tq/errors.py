@@ -13,8 +13,7 @@
         │   ├── InvalidField     one field is wrong: ``field`` and ``limit`` say which and how
         │   │   ├── UnknownField, MissingField, DuplicateKey, NumberOutOfRange, InvalidText
         │   │   ├── TooDeep, TooManyValues, BatchTooLarge
-        │   │   ├── InvalidDependency
-        │   │   └── OutsideArchive, NoArchive
+        │   │   └── OutsideArchive, NoArchive, InvalidDependency
         │   ├── InvalidCursor
         │   ├── BodyTooLarge, HeadersTooLarge
         │   ├── UnsupportedMediaType, MethodNotAllowed, InvalidHttp
@@ -340,11 +339,10 @@ CODES: dict[str, type[TqError]] = {
     "missing_field": MissingField,
     "batch_too_large": BatchTooLarge,
     "too_many_values": TooManyValues,
-    "unknown_parent": InvalidDependency,
-    "unknown_ref": InvalidDependency,
-    "duplicate_ref": InvalidDependency,
-    "dependency_cycle": InvalidDependency,
-    "too_many_parents": InvalidDependency,
+    **dict.fromkeys(
+        ("unknown_parent", "unknown_ref", "duplicate_ref", "dependency_cycle", "too_many_parents"),
+        InvalidDependency,
+    ),
     "outside_archive": OutsideArchive,
     "no_archive": NoArchive,
     "invalid_cursor": InvalidCursor,

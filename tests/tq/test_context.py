@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 import tq
+from tq import wire
 from tq.context import enter
 from tq.wire import ClaimedTask
 
@@ -115,3 +116,13 @@ def test_nothing_follows_a_handler_that_has_returned() -> None:
     current.end()
     with pytest.raises(RuntimeError, match="has returned"):
         current.then(shrink, "a.png")
+
+
+def test_a_handler_finds_what_the_tasks_before_its_own_came_to() -> None:
+    parent = wire.Input(id=TASK.id, kind="k", state="succeeded", result=tq.Raw(b'{"n":1}'))
+    claimed = msgspec.structs.replace(TASK, inputs=[parent])
+    # As it comes over the network, and once more on its way to a handler's own process.
+    told = msgspec.json.decode(msgspec.json.encode(claimed), type=wire.ClaimedTask)
+    (found,) = tq.TaskContext(told, print, lambda: False).inputs
+    assert (found.state, tq.value(found.result), found.left_out) == ("succeeded", {"n": 1}, False)
+    assert context().inputs == []

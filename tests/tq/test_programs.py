@@ -69,6 +69,30 @@ def test_a_chunk_sent_again_has_its_own_key_again() -> None:
     assert keys[0] != keys[1] == keys[2]
 
 
+def test_tasks_that_name_each_other_go_in_one_request_however_many_they_are() -> None:
+    clock = ManualClock()
+    keys: list[str] = []
+
+    def answer(effect: Effect) -> Reply:
+        assert isinstance(effect, Send)
+        keys.append(effect.request.headers["idempotency-key"])
+        return answer_enqueues(effect)
+
+    tasks = [calls.new_task("k", number, ref=f"r{number}") for number in range(2500)]
+    assert len(Drive(session(clock).enqueue_together(tasks, key="mine"), answer, clock).result) == 2500
+    assert len(Drive(session(clock).enqueue_together(iter(tasks), key=None), answer, clock).result) == 2500
+    assert len(keys) == 2
+    assert keys[0] == "mine" != keys[1]
+    assert Drive(session(clock).enqueue_together([], key=None), answer, clock).result == []
+
+
+def test_tasks_with_a_ref_are_not_torn_apart() -> None:
+    clock = ManualClock()
+    program = session(clock).enqueue_many([calls.new_task("k", ref="a")], partial=False)
+    with pytest.raises(ValueError, match="use enqueue_together"):
+        Drive(program, answer_enqueues, clock)
+
+
 def test_a_refused_chunk_tells_what_was_made_before_and_which_task_it_was() -> None:
     clock = ManualClock()
 

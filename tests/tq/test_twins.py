@@ -49,6 +49,8 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
     "enqueue_task": ((tq.new_task("k"),), {"idempotency_key": "i"}, task_row(ID)),
     "enqueue_many": (([tq.new_task("k")],), {"partial": True}, ENQUEUED),
     "enqueue_rows": (([b'{"kind":"k"}'],), {"idempotency_key": "i"}, ENQUEUED),
+    "enqueue_together": (([tq.new_task("k", ref="r")],), {"idempotency_key": "i"}, ENQUEUED),
+    "graph": ((ID,), {"limit": 5}, {"task": ID, "nodes": [], "edges": []}),
     "get": ((ID,), {"at": STAMP}, task_row(ID)),
     "page": ((), {"limit": 5, "cursor": "c", "kind": "k"}, {"tasks": []}),
     "list": ((), {"limit": 5, "state": "dead"}, {"tasks": [task_row(ID)]}),
