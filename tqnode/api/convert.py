@@ -8,10 +8,11 @@ from msgspec import UNSET, Raw, UnsetType
 
 from tq import wire
 from tqnode.api.decode import within
-from tqnode.api.dependencies import Refs, check_acyclic, parents_of, refs_of
+from tqnode.api.dependencies import Refs, parents_of, refs_of
 from tqnode.api.stamps import MOMENT_MAX_MS, moment_ms
 from tqnode.config import Config
 from tqnode.errors import BadRequest, InvalidField
+from tqnode.queue.circles import check_acyclic
 from tqnode.task import WAITING, Needs, TaskSpec, TaskState
 
 _encode = msgspec.json.Encoder().encode

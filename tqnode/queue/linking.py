@@ -6,6 +6,7 @@ import msgspec
 
 from tqnode import ids
 from tqnode.errors import InvalidField
+from tqnode.queue.circles import check_acyclic
 from tqnode.queue.followers import Follower, cancel, ended, release
 from tqnode.sql import statement
 from tqnode.store.tx import Tx
@@ -53,13 +54,17 @@ def link(tx: Tx, specs: Sequence[TaskSpec], made: Sequence[Enqueued], stored: St
 
     Returns:
         ``made``, with the states that the tasks have now.
+
+    Raises:
+        InvalidField: with those that were found instead of made, tasks wait for each other in a circle.
     """
     seqs = ids.seqs_of([ids.parse(one.id) for one in made])
+    replaced = _judge_duplicates(specs, made, seqs)
     edges: list[tuple[int, int, int]] = []
     fewer: list[tuple[int, int]] = []
     settled: dict[int, tuple[int, bool]] = {}
     for index, spec in enumerate(specs):
-        if not spec.after or made[index].duplicate:
+        if not spec.after or made[index].duplicate or seqs[index] in replaced:
             continue
         parents: States = {}
         for parent in spec.after:
@@ -84,6 +89,31 @@ def link(tx: Tx, specs: Sequence[TaskSpec], made: Sequence[Enqueued], stored: St
         return list(made)
     _settle(tx, settled)
     return _as_they_are(tx, specs, made, seqs)
+
+
+def _judge_duplicates(specs: Sequence[TaskSpec], made: Sequence[Enqueued], seqs: Sequence[int]) -> set[int]:
+    """The row numbers of the tasks that a later one of the request replaced: they wait for nobody any more.
+
+    Raises:
+        InvalidField: as :func:`link`.
+    """
+    fresh = {seq: index for index, seq in enumerate(seqs) if not made[index].duplicate}
+    twins = [index for index, one in enumerate(made) if one.duplicate and seqs[index] in fresh]
+    if not twins:
+        return set()
+    # A name of the request may stand for a task of another name: that can close a circle.
+    merged = [
+        msgspec.structs.replace(
+            spec,
+            after=tuple(
+                fresh.get(seqs[parent], parent) if isinstance(parent, int) else parent
+                for parent in spec.after
+            ),
+        )
+        for spec in specs
+    ]
+    check_acyclic(merged)
+    return {seqs[index] for index in twins if specs[index].unique_mode == "replace"}
 
 
 def _settle(tx: Tx, settled: dict[int, tuple[int, bool]]) -> None:

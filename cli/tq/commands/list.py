@@ -154,6 +154,8 @@ def _remark(task: "Task") -> str:
         return task.reason
     if task.state == "scheduled":
         return age(task.run_at)
+    if task.state == "blocked":
+        return f"waits for {task.pending}"
     if task.state == "running":
         asked = "cancelling, " if task.cancel_requested_at else ""
         done = brief(task.progress)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.tqnode.nodes import Core, complete, open_core, spec
 from tests.tqnode.queue.families import child, enqueue, enqueue_child, fail_for_good, states, succeed
-from tqnode.errors import Overloaded
+from tqnode.errors import InvalidField, Overloaded
 from tqnode.store.tx import SETTLING_MAX
 from tqnode.task import Complete, Fail, TaskState
 
@@ -111,3 +111,28 @@ async def test_completions_in_one_request_release_whom_they_set_free(core: Core)
     assert (await core.task(task_id)).pending == 1
     await core.queue.finish(finishes)
     assert await core.state(task_id) is READY
+
+
+async def test_a_task_that_its_own_request_replaces_waits_for_nobody(core: Core) -> None:
+    made = await core.queue.enqueue(
+        [
+            spec(),
+            child(0, unique_key="k"),
+            spec(queue="children", unique_key="k", unique_mode="replace"),
+            child(1),
+        ]
+    )
+    assert made[1].id == made[2].id
+    assert await core.state(made[1].id) is READY
+    assert (await core.task(made[1].id)).pending == 0
+    await succeed(core)
+    await succeed(core, "children")
+    assert await core.state(made[3].id) is READY
+
+
+async def test_a_key_that_closes_a_circle_within_a_request_is_refused(core: Core) -> None:
+    # The third is the first by its key, and so the second would wait for what waits for it.
+    with pytest.raises(InvalidField) as refused:
+        await core.queue.enqueue([child(1, unique_key="k"), child(2), spec(unique_key="k")])
+    assert refused.value.code == "dependency_cycle"
+    assert await core.count("task") == await core.count("dependency") == 0
