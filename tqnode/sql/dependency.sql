@@ -54,11 +54,14 @@ SELECT succeeded FROM settlement WHERE parent = :seq
 DELETE FROM dependency WHERE child = :seq
 
 -- name: read_inputs
-SELECT d.child, p.id, p.kind, p.state, length(n.result),
-    CASE WHEN length(n.result) <= :bytes_max THEN n.result END
+-- The index gives the parents in their order. A length is read without the result.
+SELECT d.child, d.parent, p.id, p.kind, p.state, length(n.result)
 FROM json_each(:seqs) c CROSS JOIN dependency d ON d.child = c.value
     CROSS JOIN task p ON p.seq = d.parent LEFT JOIN task_note n ON n.seq = p.seq
-ORDER BY d.child, d.parent
+LIMIT :limit
+
+-- name: read_results
+SELECT seq, result FROM task_note WHERE seq IN (SELECT value FROM json_each(:seqs))
 
 -- name: find_parents_of
 SELECT d.parent FROM json_each(:seqs) c CROSS JOIN dependency d ON d.child = c.value LIMIT :limit
@@ -71,6 +74,7 @@ SELECT seq, id, queue, kind, state, reason, needs, pending FROM task
 WHERE seq IN (SELECT value FROM json_each(:seqs)) ORDER BY seq
 
 -- name: read_graph_edges
+-- The + has it look at the edges there are, not at all there could be.
 SELECT d.parent, d.child FROM json_each(:seqs) c CROSS JOIN dependency d ON d.child = c.value
-WHERE d.parent IN (SELECT value FROM json_each(:seqs))
-ORDER BY d.child, d.parent LIMIT :limit
+WHERE +d.parent IN (SELECT value FROM json_each(:seqs))
+LIMIT :limit

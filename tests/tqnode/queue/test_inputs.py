@@ -93,3 +93,19 @@ async def test_the_inputs_of_all_tasks_of_a_claim_are_bounded_together(
         [],
     ]
     assert [task.inputs_truncated for task in tasks] == [False, False, True]
+
+
+async def test_the_inputs_of_a_claim_are_bounded_in_number_too(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "INPUTS_MAX", 3)
+    await enqueue(core, spec(), spec(), child(0, 1), child(0, 1), child(0), spec(queue="children"))
+    for task in await core.claim(max=2):
+        await core.complete(task)
+    tasks = await core.claim("children", max=4)
+    assert [(len(task.inputs), task.inputs_truncated) for task in tasks] == [
+        (2, False),
+        (1, True),
+        (0, True),
+        (0, False),
+    ]
