@@ -4,7 +4,7 @@ import pytest
 
 from tests.tqnode.nodes import spec
 from tqnode.sql import migrations
-from tqnode.task import FINAL, TRANSITIONS, WAITING, TaskState
+from tqnode.task import FINAL, TRANSITIONS, WAITING, Needs, TaskState
 
 
 def test_every_state_has_its_transitions() -> None:
@@ -39,6 +39,12 @@ def test_the_schema_knows_exactly_these_states() -> None:
     said = re.search(r"CHECK \(state IN \(([^)]*)\)", script)
     assert said is not None
     assert set(re.findall(r"'(\w+)'", said[1])) == {state.value for state in TaskState}
+
+
+def test_the_schema_knows_exactly_these_needs() -> None:
+    said = [found[1] for _, script in migrations() if (found := re.search(r"needs IN \(([^)]*)\)", script))]
+    assert len(said) == 1
+    assert set(re.findall(r"'(\w+)'", said[0])) == {need.value for need in Needs}
 
 
 def test_no_state_s_name_is_part_of_another_s() -> None:

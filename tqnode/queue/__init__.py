@@ -17,7 +17,7 @@ from tqnode.queue import listing, queues, workers
 from tqnode.queue.counts import Counts
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.finish import Finisher
-from tqnode.queue.graph import Graph, graph
+from tqnode.queue.graph import Graph, graph_of
 from tqnode.queue.hub import Hub
 from tqnode.queue.intake import Intake
 from tqnode.queue.lease import HeldLease, Keeper, LeaseStatus
@@ -138,7 +138,7 @@ class Queue:
         Raises:
             NotFound: there is none.
         """
-        return await self._store.read(lambda reader: graph(reader, task_id, nodes_max=nodes_max))
+        return await self._store.read(lambda reader: graph_of(reader, task_id, nodes_max=nodes_max))
 
     async def check_readable(self) -> None:
         """Returns once the database was read, however little of it.

@@ -41,7 +41,7 @@ class Graph(msgspec.Struct, frozen=True):
     truncated: bool
 
 
-def graph(reader: Reads, task_id: str, *, nodes_max: int) -> Graph:
+def graph_of(reader: Reads, task_id: str, *, nodes_max: int) -> Graph:
     """The task, its ancestors and its descendants, the nearest first if not all fit; none of other lines.
 
     Raises:
