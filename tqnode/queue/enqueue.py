@@ -112,37 +112,37 @@ class Enqueuer:
             # Before the first write: what is undone after that costs the whole group a second run.
             stored = linking.find_parents(tx, specs)
             self._admit(tx, specs)
-            return linking.link(tx, specs, self._make_all(tx, specs), stored)
+            return linking.link(tx, specs, self._make_all(tx, specs, linked=True), stored)
         self._admit(tx, specs)
         return self._make_all(tx, specs)
 
-    def _make_all(self, tx: Tx, specs: Sequence[TaskSpec]) -> list[Enqueued]:
+    def _make_all(self, tx: Tx, specs: Sequence[TaskSpec], *, linked: bool = False) -> list[Enqueued]:
         """Makes the tasks, or finds those that hold their keys."""
         answers: list[Enqueued] = []
         fresh: list[TaskSpec] = []
         for spec in specs:
             if spec.unique_key is not None:
                 # What comes before in the same request may hold the key.
-                answers += self._make(tx, fresh)
+                answers += self._make(tx, fresh, linked=linked)
                 fresh = []
                 survivor = self._settle_key(tx, spec)
                 if survivor is not None:
                     answers.append(survivor)
                     continue
             fresh.append(spec)
-        return answers + self._make(tx, fresh)
+        return answers + self._make(tx, fresh, linked=linked)
 
     def _enqueue_one(self, tx: Tx, spec: TaskSpec) -> Enqueued:
         return self.enqueue(tx, [spec])[0]
 
-    def _make(self, tx: Tx, specs: Sequence[TaskSpec]) -> list[Enqueued]:
-        """Notes the rows of new tasks, and tells of them."""
+    def _make(self, tx: Tx, specs: Sequence[TaskSpec], *, linked: bool) -> list[Enqueued]:
+        """Notes the rows of new tasks, and tells of them; ``linked``: some of them wait for others."""
         if not specs:
             return []
         seqs, made_ms = tx.take_seqs(len(specs)), tx.id_ms
         nonces = self._rng.bits(ids.NONCE_BITS * len(specs))
         packed = ids.pack_all(at_ms=made_ms, seqs=seqs, nonces=nonces)
-        states, runs_at_ms = _entries(tx, specs)
+        states, runs_at_ms = _entries(tx, specs, linked=linked)
         queues, kinds = [spec.queue for spec in specs], [spec.kind for spec in specs]
         columns = zip(seqs, packed, queues, kinds, states, runs_at_ms, specs, strict=True)
         rows: list[Row] = [
@@ -164,10 +164,9 @@ class Enqueuer:
             )
             for seq, task_id, queue, kind, state, run_at_ms, spec in columns
         ]
-        if _BLOCKED in states:
-            linked = zip(rows, specs, strict=True)
-            waits = [(*row, spec.needs, len(spec.after)) for row, spec in linked]
-            tx.insert(_INSERT_LINKED, waits)
+        if linked:
+            pairs = zip(rows, specs, strict=True)
+            tx.insert(_INSERT_LINKED, [(*row, spec.needs, len(spec.after)) for row, spec in pairs])
         else:
             tx.insert(_INSERT_TASK, rows)
         tx.insert(
@@ -278,9 +277,9 @@ def entry(tx: Tx, spec: TaskSpec) -> tuple[TaskState, int]:
     return TaskState.SCHEDULED, spec.run_at_ms
 
 
-def _entries(tx: Tx, specs: Sequence[TaskSpec]) -> tuple[Sequence[TaskState], Sequence[int]]:
+def _entries(tx: Tx, specs: Sequence[TaskSpec], *, linked: bool) -> tuple[Sequence[TaskState], Sequence[int]]:
     """The states that new tasks enter, and their run_at."""
-    if any(spec.run_at_ms or spec.after for spec in specs):
+    if linked or any(spec.run_at_ms for spec in specs):
         states, runs_at_ms = zip(*[entry(tx, spec) for spec in specs], strict=True)
         return states, runs_at_ms
     return (_READY,) * len(specs), (tx.id_ms,) * len(specs)
