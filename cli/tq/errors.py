@@ -13,7 +13,8 @@
         │   ├── InvalidField     one field is wrong: ``field`` and ``limit`` say which and how
         │   │   ├── UnknownField, MissingField, DuplicateKey, NumberOutOfRange, InvalidText
         │   │   ├── TooDeep, TooManyValues, BatchTooLarge
-        │   │   └── OutsideArchive, NoArchive, InvalidDependency
+        │   │   ├── UnknownParent, UnknownRef, DuplicateRef, DependencyCycle, TooManyParents
+        │   │   └── OutsideArchive, NoArchive
         │   ├── InvalidCursor
         │   ├── BodyTooLarge, HeadersTooLarge
         │   ├── UnsupportedMediaType, MethodNotAllowed, InvalidHttp
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tq.wire import Enqueued, Problem
-
-EXCERPT_CHARS_MAX = 300
 
 
 class TqError(Exception):
@@ -191,8 +190,24 @@ class TooManyValues(InvalidField):
     """The body holds more JSON values than ``limit``."""
 
 
-class InvalidDependency(InvalidField):
-    """Whom a task is to wait for is wrong: not there, too many, or a circle; ``code`` says which."""
+class UnknownParent(InvalidField):
+    """A task in ``after`` is not there."""
+
+
+class UnknownRef(InvalidField):
+    """No task of the request has this ``ref``."""
+
+
+class DuplicateRef(InvalidField):
+    """Two tasks of the request have the same ``ref``."""
+
+
+class DependencyCycle(InvalidField):
+    """The tasks of the request wait for each other in a circle."""
+
+
+class TooManyParents(InvalidField):
+    """A task waits for more others than ``limit``."""
 
 
 class OutsideArchive(InvalidField):
@@ -339,10 +354,11 @@ CODES: dict[str, type[TqError]] = {
     "missing_field": MissingField,
     "batch_too_large": BatchTooLarge,
     "too_many_values": TooManyValues,
-    **dict.fromkeys(
-        ("unknown_parent", "unknown_ref", "duplicate_ref", "dependency_cycle", "too_many_parents"),
-        InvalidDependency,
-    ),
+    "unknown_parent": UnknownParent,
+    "unknown_ref": UnknownRef,
+    "duplicate_ref": DuplicateRef,
+    "dependency_cycle": DependencyCycle,
+    "too_many_parents": TooManyParents,
     "outside_archive": OutsideArchive,
     "no_archive": NoArchive,
     "invalid_cursor": InvalidCursor,
@@ -378,23 +394,3 @@ CODES: dict[str, type[TqError]] = {
     "internal": ServerError,
     "outcome_unknown": OutcomeUnknown,
 }
-
-
-def from_problem(problem: Problem) -> TqError:
-    """The exception for a problem document; :class:`ApiError` for a code this version does not know."""
-    kind = CODES.get(problem.code, ApiError)
-    if issubclass(kind, ApiError):
-        return kind(problem.detail or problem.title, status=problem.status, problem=problem)
-    error = kind(problem.detail or problem.title)
-    error.status = problem.status
-    error.retry_after_s = problem.retry_after_s
-    error.request_id = problem.request_id
-    return error
-
-
-def from_bytes(body: bytes, *, status: int, url: str) -> ApiError:
-    """The error for an answer that is no problem document, with a bounded excerpt of what it said."""
-    text = body[: EXCERPT_CHARS_MAX * 4].decode(errors="replace")
-    words = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    said = words[:EXCERPT_CHARS_MAX] + ("…" if len(words) > EXCERPT_CHARS_MAX else "")
-    return ApiError(f"{url} answered {status}, not as a node does: {said or '(nothing)'}", status=status)

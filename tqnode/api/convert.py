@@ -71,7 +71,7 @@ class Conversion:
             try:
                 refs = refs_of(tasks)
             except BadRequest as error:
-                raise within(error, field) from None
+                raise (within(error, field) if field else error) from None
         specs = []
         for index, task in enumerate(tasks):
             try:

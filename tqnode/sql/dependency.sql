@@ -50,6 +50,10 @@ RETURNING parent, succeeded
 -- name: find_settlement
 SELECT succeeded FROM settlement WHERE parent = :seq
 
+-- name: next_settlement
+-- What is put off is due at once.
+SELECT 0 FROM settlement LIMIT 1
+
 -- name: forget_parents
 DELETE FROM dependency WHERE child = :seq
 

@@ -89,11 +89,11 @@ REFUSED: list[tuple[Any, str, str]] = [
         "[0].after",
     ),
     ({"after": ["not an id"]}, "invalid_field", "after[0]"),
-    ({"after": [""]}, "invalid_field", "after[...]"),
+    ({"after": [""]}, "invalid_field", "after[0]"),
     ({"after": "#a"}, "invalid_field", "after"),
     ({"after_policy": "started"}, "invalid_field", "after_policy"),
     ({"ref": "a"}, "invalid_field", "ref"),
-    ([{"ref": "not a name"}], "invalid_field", "[...].ref"),
+    ([{"ref": "not a name"}], "invalid_field", "[0].ref"),
     ({"after": [NOBODY] * 6}, "too_many_parents", "after"),
     ({"after": [NOBODY] * 10_001}, "invalid_field", "after"),
     (

@@ -8,6 +8,7 @@ import pytest
 
 from tests.tqnode.nodes import Core, complete, open_core, spec
 from tests.tqnode.queue.families import child, enqueue, enqueue_child, fail_for_good, states, succeed
+from tests.waiting import eventually_async
 from tqnode.errors import InvalidField, Overloaded
 from tqnode.store.tx import SETTLING_MAX
 from tqnode.task import Complete, Fail, TaskState
@@ -87,9 +88,11 @@ async def test_the_sweeper_is_woken_by_what_is_put_off(core: Core) -> None:
     sweeping = asyncio.create_task(core.sweeper.run())
     await core.queue.enqueue([spec(), *[child(0) for _ in range(SETTLING_MAX + 10)]])
     await succeed(core)
-    for _ in range(2_000):
-        if not await settlements(core):
-            break
+
+    async def all_told() -> bool:
+        return not await settlements(core)
+
+    await eventually_async(all_told)
     sweeping.cancel()
     # No time has passed: nothing but the wake can have made it look.
     assert (await core.queue.stats()).totals["ready"] == SETTLING_MAX + 10
