@@ -18,6 +18,14 @@ def test_function_gets_its_arguments_and_its_value_is_the_result(at_work: Worker
     assert (task.state, at_work.value(task), task.attempt) == ("succeeded", 5, 1)
 
 
+@pytest.mark.parametrize("flags", [(), ("--processes",)])
+def test_handler_gets_what_the_tasks_before_it_came_to(at_work: WorkerBench, flags: tuple[str, ...]) -> None:
+    at_work.worker(*flags)
+    parents = [at_work.enqueue("add", 1, 2), at_work.enqueue("add", 3, 4)]
+    task = at_work.ended(at_work.enqueue("add_inputs", after=parents))
+    assert (task.state, at_work.value(task)) == ("succeeded", 10)
+
+
 def test_async_function_runs_beside_sync_ones(at_work: WorkerBench) -> None:
     at_work.worker("-c", "2")
     ids = [at_work.enqueue(kind, 20, 22) for kind in ("async_add", "add", "async_add")]

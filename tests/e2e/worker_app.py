@@ -28,6 +28,12 @@ def add(one: int, other: int) -> int:
 
 
 @app.task
+def add_inputs() -> int:
+    """The sum of what the tasks before it came to."""
+    return sum(tq.value(one.result, int) for one in tq.current_task().inputs)
+
+
+@app.task
 def until_released(name: str) -> str:
     """Runs until the test makes the file ``name.go``."""
     mark(f"{name}.begun", str(os.getpid()))
