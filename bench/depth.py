@@ -11,7 +11,6 @@ it brought, so that the depth stays. Their data goes below ``.benchmarks``, or w
 
 import argparse
 import contextlib
-import json
 import random
 import time
 from collections.abc import Iterator
@@ -20,9 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bench.filling import PRIORITY, QUEUE, WORKER, Filling, task_of
+from bench.filling import PRIORITY, QUEUE, Filling, batch_of, claim_of, task_of
 from bench.folder import bench_folder
-from bench.load.client import Connection, address_of, request
+from bench.load.client import Connection, address_of
 from bench.load.orders import Script, Scripted, complete_of, run
 from bench.processes import NodeProcess, memory_and_cpu
 from bench.rounds import ROUNDS, Outcome, table
@@ -67,22 +66,11 @@ class Layout:
     works: list[Work]
 
 
-def batch_of(tasks: list[bytes]) -> bytes:
-    """The request that enqueues these."""
-    return request("/v1/tasks", b"[%s]" % b",".join(tasks))
-
-
-def claim_of(queues: tuple[str, ...]) -> bytes:
-    """The request that claims a batch from the queues, drained in their order."""
-    ask = {"worker": WORKER, "queues": queues, "max": SIZE}
-    return request("/v1/claims", json.dumps(ask).encode())
-
-
 def one_queue() -> Layout:
     """All wait in one queue with one priority."""
 
     def beside(name: str, queue: str, priority: int) -> Work:
-        return Work(name, [batch_of([task_of(queue, priority)] * SIZE)], [claim_of((queue,))])
+        return Work(name, [batch_of([task_of(queue, priority)] * SIZE)], [claim_of((queue,), SIZE)])
 
     works = [
         beside("first in, first out: claims get the oldest", QUEUE, PRIORITY),
@@ -100,7 +88,7 @@ def spread() -> Layout:
         for _ in range(VARIANTS)
     ]
     # Each claim is answered by its first queue: all give as much as they get.
-    claims = [claim_of(QUEUES[at:] + QUEUES[:at]) for at in range(len(QUEUES))]
+    claims = [claim_of(QUEUES[at:] + QUEUES[:at], SIZE) for at in range(len(QUEUES))]
     work = Work(f"in {len(QUEUES)} queues with {len(PRIORITIES)} priorities", enqueues, claims)
     return Layout(QUEUES, PRIORITIES, [work])
 

@@ -22,6 +22,17 @@ def task_of(queue: str, priority: int, payload_bytes: int = PAYLOAD_BYTES) -> by
     return shape % (queue.encode(), priority, b"x" * (payload_bytes - 2))
 
 
+def batch_of(tasks: Sequence[bytes]) -> bytes:
+    """The request that enqueues these."""
+    return request("/v1/tasks", b"[%s]" % b",".join(tasks))
+
+
+def claim_of(queues: Sequence[str], size: int) -> bytes:
+    """The request that claims so many tasks from the queues, drained in their order."""
+    ask = {"worker": WORKER, "queues": queues, "max": size}
+    return request("/v1/claims", json.dumps(ask).encode())
+
+
 class Filling:
     """What is there before something is measured.
 
@@ -43,8 +54,8 @@ class Filling:
         shapes = [task_of(queue, priority) for priority in priorities for queue in queues]
         for start in range(0, tasks, ENQUEUE_MAX):
             count = min(ENQUEUE_MAX, tasks - start)
-            batch = b",".join([shapes[number % len(shapes)] for number in range(start, start + count)])
-            self._connection.ask(request("/v1/tasks", b"[%s]" % batch))
+            batch = [shapes[number % len(shapes)] for number in range(start, start + count)]
+            self._connection.ask(batch_of(batch))
             progress.advance(count)
 
     def claim_until(self, tasks: int, *, queue: str, until: float) -> None:
@@ -73,12 +84,10 @@ class Filling:
     def finish(self, tasks: int, *, queue: str) -> None:
         """Has so many tasks go through a queue and succeed."""
         progress = Progress("finished", tasks)
-        ask = {"worker": WORKER, "queues": [queue], "max": CLAIM_MAX}
-        claim = request("/v1/claims", json.dumps(ask).encode())
+        claim = claim_of((queue,), CLAIM_MAX)
         for start in range(0, tasks, CLAIM_MAX):
             count = min(CLAIM_MAX, tasks - start)
-            shape = task_of(queue, PRIORITY)
-            self._connection.ask(request("/v1/tasks", b"[%s]" % b",".join([shape] * count)))
+            self._connection.ask(batch_of([task_of(queue, PRIORITY)] * count))
             held = json.loads(self._connection.ask(claim))["tasks"]
             outcomes = [{"outcome": "complete", "id": one["id"], "token": one["token"]} for one in held]
             body = json.dumps({"outcomes": outcomes}).encode()
