@@ -13,6 +13,7 @@ from tq import calls, wire
 from tq.clock import Clock, SystemClock
 from tq.config import settings
 from tq.effects import Emit, Program
+from tq.gates import ThreadGate
 from tq.programs import Session
 from tq.sse import Event
 from tq.steering import Steering
@@ -52,7 +53,9 @@ class Client(Steering):
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._session = Session(settings(url, token), timeout_s=timeout_s, retries=retries, clock=self._clock)
+        self._session = Session(
+            settings(url, token), timeout_s=timeout_s, retries=retries, clock=self._clock, gate=ThreadGate
+        )
         self._transport = SyncTransport(self._clock)
 
     @property
@@ -323,15 +326,19 @@ class Client(Steering):
 
     def _run(self, program: Program[T]) -> T:
         """Carries out the effects a program asks for, until it returns."""
-        with self._transport.performer() as performer:
-            answer: Any = None
-            while True:
-                try:
-                    effect = program.send(answer)
-                except StopIteration as end:
-                    result: T = end.value
-                    return result
-                answer = performer.perform(effect)
+        try:
+            with self._transport.performer() as performer:
+                answer: Any = None
+                while True:
+                    try:
+                        effect = program.send(answer)
+                    except StopIteration as end:
+                        result: T = end.value
+                        return result
+                    answer = performer.perform(effect)
+        finally:
+            # One that was stopped half-way lets go of what it holds at once, and not when it is collected.
+            program.close()
 
     def _iterate(self, program: Program[None]) -> Iterator[Any]:
         """As :meth:`_run`, for a program that hands out items on its way."""
