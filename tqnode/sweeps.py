@@ -56,8 +56,7 @@ def remove_kept_too_long(tx: Tx, limit: int, *, state: TaskState, age_ms: int) -
     """Final tasks older than their retention: deleted."""
     params = {"state": state, "before_ms": tx.now_ms - age_ms, "limit": limit}
     rows = tx.all(_FIND_KEPT_TOO_LONG, params)
-    for seq, packed, queue, kind, attempt in rows:
-        remove(tx, seq, packed=packed, queue=queue, kind=kind, state=state, attempt=attempt)
+    remove(tx, rows)
     return len(rows)
 
 

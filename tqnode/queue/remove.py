@@ -1,18 +1,23 @@
 """Deletes tasks with all that hangs on them."""
 
 from collections.abc import Sequence
+from itertools import repeat
 
+import msgspec
+
+from tqnode.queue.moves import counts
 from tqnode.queue.rows import texts_of
 from tqnode.sql import statement
-from tqnode.store.tx import TaskEvent, Tx
+from tqnode.store.tx import Row, TaskEvent, Tx
 from tqnode.task import TaskState
 
 _READ_TAGS = statement("read_tags")
 _INSERT_TAG = statement("insert_tag")
 _DELETE_TAG = statement("delete_tag")
-_DELETE_TASK = statement("delete_task")
-_DELETE_BODY = statement("delete_body")
-_DELETE_NOTE = statement("delete_note")
+_DELETE_TAGS = statement("delete_tags")
+_DELETE_TASKS = statement("delete_tasks")
+_DELETE_BODIES = statement("delete_bodies")
+_DELETE_NOTES = statement("delete_notes")
 
 
 def replace_tags(tx: Tx, seq: int, tags: Sequence[str]) -> None:
@@ -24,12 +29,22 @@ def replace_tags(tx: Tx, seq: int, tags: Sequence[str]) -> None:
         tx.many(_INSERT_TAG, [(tag, seq) for tag in tags])
 
 
-def remove(tx: Tx, seq: int, *, packed: bytes, queue: str, kind: str, state: TaskState, attempt: int) -> None:
-    """Deletes one task."""
-    replace_tags(tx, seq, ())
-    key = {"seq": seq}
-    tx.run(_DELETE_TASK, key)
-    tx.run(_DELETE_BODY, key)
-    tx.run(_DELETE_NOTE, key)
-    tx.moved(queue, state, None)
-    tx.effects.events.append(TaskEvent(packed, queue, kind, None, tx.now_ms, attempt))
+def remove(tx: Tx, tasks: Sequence[Row]) -> None:
+    """Deletes tasks.
+
+    Args:
+        tasks: their rows, each begins with: seq, id, queue, kind, state, attempt.
+    """
+    if not tasks:
+        return
+    # A statement for all: each end of one is a turn in the queue for the interpreter, which a busy event loop
+    # makes a long one.
+    seqs, packed, queues, kinds, states, attempts = zip(*(row[:6] for row in tasks), strict=True)
+    which = {"seqs": msgspec.json.encode(seqs).decode()}
+    tx.run(_DELETE_TAGS, which)
+    tx.run(_DELETE_TASKS, which)
+    tx.run(_DELETE_BODIES, which)
+    tx.run(_DELETE_NOTES, which)
+    for (queue, state), count in counts(list(zip(queues, states, strict=True))).items():
+        tx.moved(queue, TaskState(state), None, count)
+    tx.effects.events += map(TaskEvent, packed, queues, kinds, repeat(None), repeat(tx.now_ms), attempts)

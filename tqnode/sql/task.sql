@@ -64,14 +64,19 @@ SELECT tags FROM task_body WHERE seq = :seq
 -- name: delete_tag
 DELETE FROM task_tag WHERE tag = ? AND seq = ?
 
--- name: delete_task
-DELETE FROM task WHERE seq = :seq
+-- name: delete_tags
+DELETE FROM task_tag WHERE (tag, seq) IN (
+    SELECT g.value, b.seq FROM json_each(:seqs) s
+    CROSS JOIN task_body b ON b.seq = s.value CROSS JOIN json_each(b.tags) g WHERE b.tags IS NOT NULL)
 
--- name: delete_body
-DELETE FROM task_body WHERE seq = :seq
+-- name: delete_tasks
+DELETE FROM task WHERE seq IN (SELECT value FROM json_each(:seqs))
 
--- name: delete_note
-DELETE FROM task_note WHERE seq = :seq
+-- name: delete_bodies
+DELETE FROM task_body WHERE seq IN (SELECT value FROM json_each(:seqs))
+
+-- name: delete_notes
+DELETE FROM task_note WHERE seq IN (SELECT value FROM json_each(:seqs))
 
 -- name: find_claimable
 SELECT t.seq, t.id, t.kind, t.priority, t.run_at_ms, t.grants, t.attempt, t.max_attempts, t.crashes,
@@ -193,7 +198,7 @@ WHERE expires_at_ms IS NOT NULL AND state IN ('blocked', 'scheduled', 'ready') A
 ORDER BY expires_at_ms LIMIT :limit
 
 -- name: find_kept_too_long
-SELECT seq, id, queue, kind, attempt FROM task
+SELECT seq, id, queue, kind, state, attempt FROM task
 WHERE state = :state AND finished_at_ms IS NOT NULL AND finished_at_ms < :before_ms
 ORDER BY finished_at_ms LIMIT :limit
 

@@ -90,6 +90,15 @@ async def test_a_purge_deletes_the_states_it_names_of_its_queue_alone(core: Core
     assert await core.count("task_tag") == 0
 
 
+async def test_a_purge_takes_the_tags_of_its_tasks_and_leaves_those_of_others(core: Core) -> None:
+    await core.queue.enqueue([spec(tags=("a", "b")), spec(), spec(tags=("b", "c")), spec(tags=())])
+    await core.queue.enqueue([spec(queue="other", tags=("a", "c"))])
+    assert await core.queue.purge("default", [TaskState.READY]) == 4
+    (kept,) = await core.rows("SELECT seq FROM task")
+    assert await core.rows("SELECT tag, seq FROM task_tag ORDER BY tag") == [("a", *kept), ("c", *kept)]
+    assert await core.count("task_body") == 1
+
+
 async def test_a_large_purge_lets_others_write_between_its_slices(core: Core) -> None:
     await core.queue.enqueue([spec() for _ in range(PURGE_SLICE * 3 + 7)])
     purging = asyncio.create_task(core.queue.purge("default", [TaskState.READY]))
