@@ -1,18 +1,18 @@
 """What time alone does to tasks: leases run out, delays end, tasks expire, old rows go.
 
-Each piece of work is one background operation of the writer, bounded so that it holds the writer for
-at most :data:`SLICE_S`; the sweeper sleeps until the next thing is due.
+Each piece of work is one background operation of the writer, and bounded; the sweeper sleeps until the next
+thing is due.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
 from functools import partial
 
 from tqnode.clock import Clock
 from tqnode.config import Config
 from tqnode.errors import Busy, OutcomeUnknown
 from tqnode.queue import Queue
+from tqnode.queue.sliced import Slice, Sliced
 from tqnode.store import Effects, Store, Tx
 from tqnode.sweeps import (
     NEVER_MS,
@@ -29,37 +29,12 @@ from tqnode.task import TaskState
 
 logger = logging.getLogger(__name__)
 
-SLICE_S = 0.015
-"""How long one slice may hold the writer; the promise to others is 20 ms."""
-SLICE_MIN, SLICE_MAX = 64, 2_000
 TICK_S = 1.0
 """Longest sleep: what no event announces is looked after this often."""
 CLOCK_DOUBT_MS = 24 * 3600 * 1000
 """By how much a clock is taken to be wrong at most, while it was not watched for long enough."""
 STALL_S = 2.0
 """A tick this late means the node stood still, and that heartbeats could not reach it."""
-
-Slice = Callable[[Tx, int], int]
-
-
-class Sliced:
-    """One kind of work, whose slices are made as large as the time for them allows.
-
-    Args:
-        work: does up to the given number of pieces; answers how many it did.
-    """
-
-    def __init__(self, work: Slice) -> None:
-        self.work = work
-        self.limit = SLICE_MIN
-
-    def adapt(self, took_s: float, *, full: bool) -> None:
-        """Sizes the next slice after one that took ``took_s``; ``full``: it did as much as it was allowed."""
-        if took_s > SLICE_S:
-            self.limit = max(SLICE_MIN, self.limit // 2)
-        elif full and took_s < SLICE_S / 3:
-            # A slice that had little to do says nothing of how long a larger one takes.
-            self.limit = min(SLICE_MAX, self.limit * 2)
 
 
 class Sweeper:
@@ -133,27 +108,11 @@ class Sweeper:
             more = False
             # All kinds take turns: a million rows to delete must not keep a due task waiting.
             for sliced in self._slices:
-                more = await self._one_slice(sliced) or more
+                await sliced.run_one(self._store, self._clock)
+                more = more or sliced.full
         # What is put off while the answer is on its way wakes the sweeper, whenever it is due.
         self._next_ms = NEVER_MS
         self._next_ms = await self._store.read(partial(next_moment_ms, began_ms=began_ms))
-
-    async def _one_slice(self, sliced: Sliced) -> bool:
-        """Whether there may be more of it."""
-        limit = sliced.limit
-        took_s = 0.0
-
-        def operation(tx: Tx) -> int:
-            nonlocal took_s
-            began = self._clock.monotonic()
-            done = sliced.work(tx, limit)
-            took_s = self._clock.monotonic() - began
-            return done
-
-        done = await self._store.write(operation, background=True)
-        full = done >= limit
-        sliced.adapt(took_s + self._store.commit_s, full=full)
-        return full
 
     def _mind_the_clock(self) -> None:
         """Gives leases their time again when the node stood still."""

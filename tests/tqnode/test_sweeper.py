@@ -10,8 +10,9 @@ from tests.tqnode.nodes import Core, FakeClock, HeldWriter, fails_after_writing,
 from tests.tqnode.store.failing_disk import failing_disk
 from tests.waiting import eventually_async
 from tqnode.queue import WorkerSpec
+from tqnode.queue.sliced import SLICE_MAX
 from tqnode.store import Tx
-from tqnode.sweeper import SLICE_MAX, SLICE_MIN, SLICE_S, TICK_S, Sliced
+from tqnode.sweeper import TICK_S
 from tqnode.task import ClaimedTask, TaskState
 
 READY, RUNNING = TaskState.READY, TaskState.RUNNING
@@ -306,33 +307,6 @@ async def test_a_clock_that_drifts_a_little_moves_nothing(core: Core) -> None:
 
 
 # -- slices ----------------------------------------------------------------------------------------
-
-
-def test_slices_grow_while_they_are_quick_and_shrink_when_they_are_slow() -> None:
-    sliced = Sliced(lambda tx, limit: 0)
-    sliced.adapt(SLICE_S / 10, full=True)
-    assert sliced.limit == SLICE_MIN * 2
-    sliced.adapt(SLICE_S / 2, full=True)
-    assert sliced.limit == SLICE_MIN * 2
-    sliced.adapt(SLICE_S * 2, full=False)
-    assert sliced.limit == SLICE_MIN
-
-
-def test_a_slice_that_had_little_to_do_makes_the_next_one_no_larger() -> None:
-    sliced = Sliced(lambda tx, limit: 0)
-    for _ in range(50):
-        sliced.adapt(0, full=False)
-    assert sliced.limit == SLICE_MIN
-
-
-def test_slices_stay_between_their_bounds() -> None:
-    sliced = Sliced(lambda tx, limit: 0)
-    for _ in range(50):
-        sliced.adapt(0, full=True)
-    assert sliced.limit == SLICE_MAX
-    for _ in range(50):
-        sliced.adapt(1, full=True)
-    assert sliced.limit == SLICE_MIN
 
 
 async def test_a_sweep_does_more_than_one_slice_of_work(core: Core) -> None:
