@@ -89,6 +89,8 @@ QUICK = {
     "delete_tasks": "INTEGER PRIMARY KEY",
     "delete_bodies": "INTEGER PRIMARY KEY",
     "delete_notes": "INTEGER PRIMARY KEY",
+    "put_back_crashed": "INTEGER PRIMARY KEY",
+    "find_histories": "INTEGER PRIMARY KEY",
     "find_due": "task_due",
     "find_expired_leases": "task_lease",
     "find_outdated": "task_expiry",

@@ -133,6 +133,11 @@ UPDATE task SET state = :state, run_at_ms = :run_at_ms, attempt = :attempt, cras
     worker = NULL, lease_expires_at_ms = NULL, receipt = :receipt
 WHERE seq = :seq
 
+-- name: put_back_crashed
+UPDATE task SET state = 'ready', run_at_ms = min(run_at_ms, :now_ms), crashes = crashes + 1,
+    worker = NULL, lease_expires_at_ms = NULL, receipt = NULL
+WHERE seq IN (SELECT value FROM json_each(:seqs))
+
 -- name: end_task
 UPDATE task SET state = :state, reason = :reason, finished_at_ms = :now_ms, crashes = :crashes,
     lease_expires_at_ms = NULL, receipt = :receipt
@@ -151,6 +156,12 @@ ON CONFLICT (seq) DO UPDATE SET progress = excluded.progress
 
 -- name: read_history
 SELECT errors, attempted_by FROM task_note WHERE seq = :seq
+
+-- name: find_histories
+SELECT seq FROM task_note WHERE seq IN (SELECT value FROM json_each(:seqs))
+
+-- name: insert_history
+INSERT INTO task_note (seq, errors, attempted_by) VALUES (?, ?, ?)
 
 -- name: write_history
 INSERT INTO task_note (seq, errors, attempted_by) VALUES (:seq, :errors, :attempted_by)
