@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Gate(Protocol):
-    """Shut at first and after each wait. Whoever opens gates takes turns with others who do."""
+    """Shut at first and after each wait; to open one that is open changes nothing."""
 
     @staticmethod
     def owner() -> int | None:
@@ -32,7 +33,7 @@ class ThreadGate:
         return threading.get_ident()
 
     def open(self) -> None:
-        if self._shut.locked():
+        with contextlib.suppress(RuntimeError):  # it is open
             self._shut.release()
 
     def wait(self, seconds: float) -> None:

@@ -57,7 +57,7 @@ class Caller:
         began: the monotonic time of the call.
     """
 
-    __slots__ = ("batch", "began", "fate", "gate", "row", "task")
+    __slots__ = ("batch", "began", "gate", "row", "task")
 
     def __init__(self, task: wire.NewTask, row: bytes, gate: Gate, began: float) -> None:
         self.task = task
@@ -65,7 +65,6 @@ class Caller:
         self.gate = gate
         self.began = began
         self.batch: Batch | None = None
-        self.fate: Fate | None = None
 
 
 class Batch:
@@ -78,10 +77,12 @@ class Batch:
         call: the request, once it was made.
         terms: what the node gave tasks that leave it open when that was settled.
         sealed_at: the monotonic time of that.
-        sending: whether somebody is at it.
+        sender: who is at it.
+        fates: what became of each task. Set at one stroke: whoever sends may be stopped anywhere.
+        told: whether all who wait know it.
     """
 
-    __slots__ = ("call", "sealed", "sealed_at", "sending", "size", "terms", "waiting")
+    __slots__ = ("call", "fates", "sealed", "sealed_at", "sender", "size", "terms", "told", "waiting")
 
     def __init__(self) -> None:
         self.waiting: list[Caller] = []
@@ -90,7 +91,9 @@ class Batch:
         self.sealed_at = 0.0
         self.call: calls.Call[list[wire.Enqueued]] | None = None
         self.terms = Terms()
-        self.sending = False
+        self.sender: Caller | None = None
+        self.fates: dict[Caller, Fate] | None = None
+        self.told = False
 
 
 class Line:
@@ -107,7 +110,8 @@ class Line:
         self._bounds = bounds
         self._timeout_s = timeout_s
         self._patience_s = min(PATIENCE_S, timeout_s / 10)
-        self._guard = threading.Lock()
+        # Collecting garbage may end a caller that was dropped, wherever this thread just is.
+        self._guard = threading.RLock()
         self._batches: deque[Batch] = deque()
         self._turn: Caller | Batch | None = None
         self._turn_at = 0.0
@@ -148,14 +152,19 @@ class Line:
             TqUnavailable: its time was over before its turn came.
             OutcomeUnknown: whoever sends its batch is long overdue.
         """
+        batch = caller.batch
+        if batch is None:
+            return Alone.ALONE
+        if batch.fates is not None:
+            # Without the lock, for which all those who wake together would have to line up again.
+            return batch.fates[caller]
         with self._guard:
-            batch = caller.batch
-            if caller.fate is not None or batch is None:
-                return caller.fate or Alone.ALONE
+            if batch.fates is not None:
+                return batch.fates[caller]
             left_s = caller.began + self._timeout_s - now
             if batch.sealed is not None:
                 left_s += OVERDUE_S
-            if batch.waiting[0] is caller and not batch.sending and left_s > 0:
+            if batch.waiting[0] is caller and batch.sender is None and left_s > 0:
                 left_s = min(left_s, self._left_s(batch, caller, now))
                 return left_s if left_s > 0 else self._sealed(batch, now, terms)
             if left_s > 0:
@@ -169,26 +178,35 @@ class Line:
         with self._guard:
             self._crowd = len(fates)
             self._crowd_until = now + min(REUNION_S, now - batch.sealed_at)
-            for caller, fate in zip(batch.sealed or (), fates, strict=True):
-                caller.fate = fate
-                caller.gate.open()
-            batch.waiting.clear()
-            self._pass_on(batch, now)
+            batch.fates = dict(zip(batch.sealed or (), fates, strict=True))
+        self._tell(batch, now)
 
     def leave(self, caller: Caller, now: float) -> None:
         """Forgets a caller that has its answer, or gave up. A batch that it was to send falls to the next."""
+        batch = caller.batch
+        if batch is not None and batch.fates is not None:
+            if batch.sender is caller and not batch.told:
+                self._tell(batch, now)
+            return
         with self._guard:
-            batch = caller.batch
             if batch is not None and caller in batch.waiting:
                 led = batch.waiting[0] is caller
                 self._take_out(caller, batch)
                 if led:
-                    batch.sending = False
+                    batch.sender = None
                 if not batch.waiting:
                     self._pass_on(batch, now)
                 elif led:
                     batch.waiting[0].gate.open()
             self._pass_on(caller, now)
+
+    def _tell(self, batch: Batch, now: float) -> None:
+        for caller in batch.sealed or ():
+            caller.gate.open()
+        with self._guard:
+            # After they were told: they come back with their next tasks before the next batch is sealed.
+            self._pass_on(batch, now)
+            batch.told = True
 
     def _crowd_is_coming(self, now: float) -> bool:
         return self._crowd > 1 and now < self._crowd_until
@@ -220,7 +238,7 @@ class Line:
             self._batches.remove(batch)
             batch.sealed, batch.sealed_at, batch.terms = list(batch.waiting), now, terms
             self._give_turn(batch, now)
-        batch.sending = True
+        batch.sender = batch.waiting[0]
         return batch
 
     def _take_out(self, caller: Caller, batch: Batch) -> None:
@@ -238,7 +256,6 @@ class Line:
             return
         following = self._batches[0] if self._batches else None
         self._give_turn(following, now)
-        # After those it served: they come back with their next tasks before this one is sealed.
         if following is not None:
             following.waiting[0].gate.open()
 
