@@ -2,7 +2,7 @@
 
     python -m bench.depth                                 1,000,000 tasks waiting over 10,000; seven minutes
     python -m bench.depth --deep 100000 --rounds 5        a quick look
-    python -m bench.depth --layout spread                 ten queues and 256 priorities alone
+    python -m bench.depth --layout spread                 ten queues and 256 priorities, mixed in each batch
 
 Two nodes, one with many tasks waiting and one with few, do the same work over HTTP in turns: enqueue, claim
 and complete, 100 tasks a request, over two connections. Each claim takes as many tasks as the enqueue before
@@ -32,7 +32,7 @@ LIFECYCLES: Final = 15
 """Batches of each connection in a round."""
 QUEUES: Final = tuple(f"q{number}" for number in range(10))
 PRIORITIES: Final = tuple(range(256))
-VARIANTS: Final = 16
+VARIANTS: Final = 100
 """Different batches of tasks with priorities by chance; they come in turns."""
 
 
@@ -57,12 +57,14 @@ class Layout:
 
     Args:
         queues: they wait in these, evenly.
-        priorities: of theirs.
+        priorities: of theirs, evenly.
+        together: so many of one queue and priority were enqueued one after the other.
         works: what is timed, one after the other.
     """
 
     queues: tuple[str, ...]
     priorities: tuple[int, ...]
+    together: int
     works: list[Work]
 
 
@@ -77,23 +79,38 @@ def one_queue() -> Layout:
         beside("behind: claims get the new, of higher priority", QUEUE, PRIORITY + 1),
         beside("in another queue", "other", PRIORITY),
     ]
-    return Layout((QUEUE,), (PRIORITY,), works)
+    return Layout((QUEUE,), (PRIORITY,), 1, works)
+
+
+def in_queues_and_priorities(name: str, enqueues: list[bytes], together: int) -> Layout:
+    """They wait in ten queues with 256 priorities, and what comes and goes does too."""
+    # Each claim is answered by its first queue: all give as much as they get.
+    claims = [claim_of(QUEUES[at:] + QUEUES[:at], SIZE) for at in range(len(QUEUES))]
+    work = Work(f"{len(QUEUES)} queues, {len(PRIORITIES)} priorities, {name}", enqueues, claims)
+    return Layout(QUEUES, PRIORITIES, together, [work])
+
+
+def batched() -> Layout:
+    """The tasks of a batch are of one queue and one priority."""
+    chance = random.Random(0)
+    enqueues = [
+        batch_of([task_of(QUEUES[at % len(QUEUES)], chance.choice(PRIORITIES))] * SIZE)
+        for at in range(VARIANTS)
+    ]
+    return in_queues_and_priorities("one a batch", enqueues, SIZE)
 
 
 def spread() -> Layout:
-    """They wait in ten queues with 256 priorities, and what comes and goes does too."""
+    """Each task of a batch has a queue and a priority of its own: neighbours in the file are none in the line."""
     chance = random.Random(0)
     enqueues = [
         batch_of([task_of(QUEUES[at % len(QUEUES)], chance.choice(PRIORITIES)) for at in range(SIZE)])
         for _ in range(VARIANTS)
     ]
-    # Each claim is answered by its first queue: all give as much as they get.
-    claims = [claim_of(QUEUES[at:] + QUEUES[:at], SIZE) for at in range(len(QUEUES))]
-    work = Work(f"in {len(QUEUES)} queues with {len(PRIORITIES)} priorities", enqueues, claims)
-    return Layout(QUEUES, PRIORITIES, [work])
+    return in_queues_and_priorities("mixed", enqueues, 1)
 
 
-LAYOUTS: Final = {"one": one_queue, "spread": spread}
+LAYOUTS: Final = {"one": one_queue, "batched": batched, "spread": spread}
 
 
 def lifecycles(work: Work, requests: int, _: Connection) -> Script:
@@ -133,7 +150,7 @@ def node_with(folder: Path, waiting: int, layout: Layout) -> Iterator[NodeProces
     node = NodeProcess(folder)
     try:
         filling = Filling(node.url)
-        filling.enqueue(waiting, queues=layout.queues, priorities=layout.priorities)
+        filling.enqueue(waiting, queues=layout.queues, priorities=layout.priorities, together=layout.together)
         filling.close()
         yield node
     finally:
@@ -164,7 +181,7 @@ def measure(folder: Path, layout: Layout, *, deep: int, shallow: int, rounds: in
         for work in layout.works:
             round_s(deep_node.url, work)
         print(
-            f"{len(layout.queues)} queues, {len(layout.priorities)} priorities, {deep:,} waiting, file "
+            f"{folder.name}, {deep:,} waiting, file "
             f"{file_mb:.0f} MB: {filled} resident once filled, {worked} after the rounds; started anew "
             f"{restarted}, {memory_mb(deep_node)} after a round",
             flush=True,

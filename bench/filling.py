@@ -47,15 +47,27 @@ class Filling:
         self._connection.close()
 
     def enqueue(
-        self, tasks: int, *, queues: Sequence[str] = (QUEUE,), priorities: Sequence[int] = (PRIORITY,)
+        self,
+        tasks: int,
+        *,
+        queues: Sequence[str] = (QUEUE,),
+        priorities: Sequence[int] = (PRIORITY,),
+        together: int = 1,
     ) -> None:
-        """Enqueues so many tasks, evenly over the queues and, in each, over the priorities."""
+        """Enqueues tasks, evenly over the queues and, in each, over the priorities.
+
+        Args:
+            tasks: how many.
+            queues: names.
+            priorities: in each of them.
+            together: so many of one queue and priority come one after the other.
+        """
         progress = Progress(f"enqueued in {len(queues)} x {len(priorities)}", tasks)
         shapes = [task_of(queue, priority) for priority in priorities for queue in queues]
         for start in range(0, tasks, ENQUEUE_MAX):
             count = min(ENQUEUE_MAX, tasks - start)
-            batch = [shapes[number % len(shapes)] for number in range(start, start + count)]
-            self._connection.ask(batch_of(batch))
+            numbers = range(start, start + count)
+            self._connection.ask(batch_of([shapes[at // together % len(shapes)] for at in numbers]))
             progress.advance(count)
 
     def claim_until(self, tasks: int, *, queue: str, until: float) -> None:
