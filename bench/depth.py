@@ -101,7 +101,7 @@ def batched() -> Layout:
 
 
 def spread() -> Layout:
-    """Each task of a batch has a queue and a priority of its own: neighbours in the file are none in the line."""
+    """Each task of a batch has its own queue and priority: neighbours in the file are none in the line."""
     chance = random.Random(0)
     enqueues = [
         batch_of([task_of(QUEUES[at % len(QUEUES)], chance.choice(PRIORITIES)) for at in range(SIZE)])
@@ -181,9 +181,8 @@ def measure(folder: Path, layout: Layout, *, deep: int, shallow: int, rounds: in
         for work in layout.works:
             round_s(deep_node.url, work)
         print(
-            f"{folder.name}, {deep:,} waiting, file "
-            f"{file_mb:.0f} MB: {filled} resident once filled, {worked} after the rounds; started anew "
-            f"{restarted}, {memory_mb(deep_node)} after a round",
+            f"{folder.name}, {deep:,} waiting, file {file_mb:.0f} MB: {filled} resident once filled, {worked} "
+            f"after the rounds; started anew {restarted}, {memory_mb(deep_node)} after a round",
             flush=True,
         )
     return outcomes
