@@ -181,8 +181,8 @@ def measure(folder: Path, layout: Layout, *, deep: int, shallow: int, rounds: in
         for work in layout.works:
             round_s(deep_node.url, work)
         print(
-            f"{folder.name}, {deep:,} waiting, file {file_mb:.0f} MB: {filled} resident once filled, {worked} "
-            f"after the rounds; started anew {restarted}, {memory_mb(deep_node)} after a round",
+            f"{folder.name}, {deep:,} waiting, file {file_mb:.0f} MB: {filled} resident once filled, "
+            f"{worked} after the rounds; started anew {restarted}, {memory_mb(deep_node)} after a round",
             flush=True,
         )
     return outcomes
