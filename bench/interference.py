@@ -26,7 +26,7 @@ from bench.load.work import Mixed
 from bench.processes import NodeProcess
 
 CONNECTIONS: Final = 32
-CHUNK_S: Final = 0.5
+WATCH_EVERY_S: Final = 0.1
 """How often it is asked whether the work still lasts."""
 WARM_S: Final = 1.0
 AT_REST_S: Final = 10.0
@@ -61,18 +61,30 @@ class Load:
         Raises:
             RuntimeError: it ends too late.
         """
-        until = time.monotonic() + LASTS_S
-        took: list[float] = []
-        while lasts():
-            if time.monotonic() > until:
-                raise RuntimeError(f"it goes on after {LASTS_S:g} s")
-            took += self._claims_ms(CHUNK_S)
+        ended = threading.Event()
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(WATCH_EVERY_S):
+                if not lasts():
+                    ended.set()
+                    return
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        try:
+            took = self._claims_ms(LASTS_S, ended.is_set)
+        finally:
+            done.set()
+            watching.join()
+        if not ended.is_set():
+            raise RuntimeError(f"it goes on after {LASTS_S:g} s")
         return took
 
-    def _claims_ms(self, seconds: float) -> list[float]:
+    def _claims_ms(self, seconds: float, ended: Callable[[], bool] = lambda: False) -> list[float]:
         connections = [Connection(address_of(self.url)) for _ in range(CONNECTIONS)]
         work = Mixed(payload_bytes=100, claim_max=1)
-        took = run(connections, work, seconds=seconds, rate=self.rate, chance=random.Random())
+        took = run(connections, work, seconds=seconds, rate=self.rate, chance=random.Random(0), ended=ended)
         for connection in connections:
             connection.close()
         return [1000 * one for one in took["claim"]]
@@ -143,7 +155,7 @@ def leases(folder: Path, *, tasks: int, rate: float) -> Finding:
     try:
         filling = Filling(node.url)
         filling.enqueue(tasks, queues=[LEASED])
-        until = time.monotonic() + tasks / CLAIMED_PER_S + WARM_S + AT_REST_S + 2 * CHUNK_S
+        until = time.monotonic() + tasks / CLAIMED_PER_S + WARM_S + AT_REST_S + WARM_S
         filling.claim_until(tasks, queue=LEASED, until=until)
         load = Load(node.url, rate)
         rest_ms = load.at_rest()
