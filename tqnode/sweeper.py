@@ -16,6 +16,7 @@ from tqnode.queue.sliced import Slice, Sliced
 from tqnode.store import Effects, Store, Tx
 from tqnode.sweeps import (
     NEVER_MS,
+    age_heartbeats,
     delete_old_idempotency,
     delete_outdated,
     drop_silent_workers,
@@ -53,6 +54,7 @@ class Sweeper:
         self._clock = clock
         self._wake = asyncio.Event()
         self._next_ms = 0
+        self._compared = False
         # Durations are of the monotonic clock: the wall clock may be set while they last.
         self._resumed_at = self._seen_at = self._steady_since = clock.monotonic()
         self._slices = [Sliced(work) for work in self._kinds_of_work(config)]
@@ -102,6 +104,9 @@ class Sweeper:
     async def sweep(self) -> None:
         """Does all that is due now, round by round, and notes when to look again."""
         began_ms = self._clock.now_ms()
+        if not self._compared:
+            await self._store.write(self._compare_clocks, background=True)
+            self._compared = True
         more = True
         while more:
             self._mind_the_clock()
@@ -143,6 +148,13 @@ class Sweeper:
         logger.warning("the wall clock stepped by %d ms: leases move with it", stepped_ms)
         self._queue.keeper.shift(tx, by_ms=stepped_ms)
         shift_heartbeats(tx, by_ms=stepped_ms)
+
+    def _compare_clocks(self, tx: Tx) -> None:
+        """Takes in what another clock has left behind: another node's, or this one's before it was set."""
+        shortened = self._queue.keeper.shorten(tx)
+        age_heartbeats(tx)
+        if shortened:
+            logger.warning("%d leases were counted by a clock ahead of this one: they begin anew", shortened)
 
     def _notice(self, effects: Effects) -> None:
         if effects.due_ms and min(effects.due_ms) < self._next_ms:

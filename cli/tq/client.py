@@ -88,7 +88,7 @@ class Client(Steering):
         idempotency_key: str | None = None,
         **options: Unpack[calls.TaskOptions],
     ) -> wire.Task:
-        """Enqueues one task.
+        """Enqueues one task. Calls that come while another one is under way go together in one request.
 
         Args:
             kind: which handler is to run it.
@@ -232,7 +232,7 @@ class Client(Steering):
     def heartbeat(
         self, task_id: str, token: str, *, lease_s: float | None = None, progress: Any = UNSET
     ) -> wire.HeartbeatAnswer:
-        """Resets a task's lease to now + ``lease_s`` seconds (the task's own when absent).
+        """Resets a task's lease to now + ``lease_s`` seconds; that is its length from then on.
 
         Raises:
             LeaseLost: the token is not the task's current one.

@@ -212,7 +212,7 @@ class Queue:
     async def heartbeat(
         self, task_id: str, token: str, *, lease_ms: int | None, progress: bytes | None
     ) -> Lease:
-        """Resets a lease to now + ``lease_ms``, the task's own when None.
+        """Resets a lease to now + ``lease_ms``, its length from then on; by the length it has when None.
 
         Raises:
             LeaseLost: the token is not the task's current one.

@@ -19,6 +19,7 @@ _WRITE_PROGRESS = statement("write_progress")
 _READ_HELD = statement("read_held")
 _FIND_EXPIRED = statement("find_expired_leases")
 _SHIFT = statement("shift_leases")
+_SHORTEN = statement("shorten_leases")
 
 
 class HeldLease(msgspec.Struct, frozen=True):
@@ -54,7 +55,7 @@ class Keeper:
     def heartbeat(
         self, tx: Tx, task_id: str, written: str, *, lease_ms: int | None, progress: bytes | None
     ) -> Lease:
-        """Resets a lease to now + ``lease_ms``, the task's own when None.
+        """Resets a lease to now + ``lease_ms``, its length from then on; by the length it has when None.
 
         Raises:
             LeaseLost: the token is not the task's current one.
@@ -143,3 +144,10 @@ class Keeper:
     def shift(self, tx: Tx, *, by_ms: int) -> int:
         """Moves every lease's end by what the wall clock stepped, so that it still means what it meant."""
         return tx.run(_SHIFT, {"by_ms": by_ms})
+
+    def shorten(self, tx: Tx) -> int:
+        """Ends every lease no later than if it began now, whatever the clock said that it was counted by.
+
+        A clock that was ahead leaves leases that would keep a dead worker's tasks until this one is there.
+        """
+        return tx.run(_SHORTEN, {"now_ms": tx.now_ms})

@@ -168,7 +168,8 @@ INSERT INTO task_note (seq, errors, attempted_by) VALUES (:seq, :errors, :attemp
 ON CONFLICT (seq) DO UPDATE SET errors = excluded.errors, attempted_by = excluded.attempted_by
 
 -- name: extend_lease
-UPDATE task SET lease_expires_at_ms = :now_ms + coalesce(:lease_ms, lease_ms)
+UPDATE task SET lease_expires_at_ms = :now_ms + coalesce(:lease_ms, lease_ms),
+    lease_ms = coalesce(:lease_ms, lease_ms)
 WHERE seq = :seq AND id = :id AND grants = :grants AND secret = :secret AND state = 'running'
 RETURNING lease_expires_at_ms, cancel_requested_at_ms
 
@@ -195,6 +196,10 @@ ORDER BY lease_expires_at_ms LIMIT :limit
 
 -- name: shift_leases
 UPDATE task SET lease_expires_at_ms = lease_expires_at_ms + :by_ms WHERE state = 'running'
+
+-- name: shorten_leases
+UPDATE task SET lease_expires_at_ms = :now_ms + lease_ms
+WHERE state = 'running' AND lease_expires_at_ms > :now_ms + lease_ms
 
 -- name: find_due
 SELECT seq, id, queue, kind, priority, attempt FROM task
