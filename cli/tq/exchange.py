@@ -94,19 +94,20 @@ class Exchange:
         if settings.token is not None:
             self._headers["authorization"] = f"Bearer {settings.token}"
 
-    def run(self, call: Call[T], *, began: float | None = None) -> Program[T]:
+    def run(self, call: Call[T], *, began: float | None = None, doubt: bool = False) -> Program[T]:
         """The call's result.
 
         Args:
             call: what to carry out.
             began: the monotonic time from which on it takes its time; now, when absent.
+            doubt: somebody else sent it before, and may have had it carried out.
 
         Raises:
             TqError: what the node answered; that it could not be reached; that no answer came.
         """
         began = self._clock.monotonic() if began is None else began
         deadline = began + self._timeout_s + call.wait_s
-        doubt, asked, retry, pauses = False, 0, 0, 0
+        asked, retry, pauses = 0, 0, 0
         leaderless: Trouble | None = None
         while True:
             heard = yield from self._send(call, deadline, retry)

@@ -3,7 +3,9 @@
 The first one is sent at once. Those that come while it is under way make a batch, which goes when that one is
 answered; those that come meanwhile make the next, and so on. There is no thread for it: the first caller of a
 batch sends it for all. Should that caller be stopped (an interrupt, a cancelled task), the next one of the
-batch sends the same request again, under the same idempotency key, so that nothing is made twice or lost.
+batch sends the same request again, under the same idempotency key, so that nothing is made twice or lost. The
+task of one that is stopped is as that of any call that is: not enqueued if its request had not been sent, and
+else perhaps.
 
 A batch is all or nothing. One that the node refuses made nothing: each of its callers then sends its own task
 singly and gets its own answer or error.
@@ -78,11 +80,15 @@ class Batch:
         terms: what the node gave tasks that leave it open when that was settled.
         sealed_at: the monotonic time of that.
         sender: who is at it.
+        doubt: somebody sent it who was stopped before there was an answer.
         fates: what became of each task. Set at one stroke: whoever sends may be stopped anywhere.
         told: whether all who wait know it.
     """
 
-    __slots__ = ("call", "fates", "sealed", "sealed_at", "sender", "size", "terms", "told", "waiting")
+    __slots__ = (
+        *("call", "doubt", "fates", "sealed", "sealed_at"),
+        *("sender", "size", "terms", "told", "waiting"),
+    )
 
     def __init__(self) -> None:
         self.waiting: list[Caller] = []
@@ -92,6 +98,7 @@ class Batch:
         self.call: calls.Call[list[wire.Enqueued]] | None = None
         self.terms = Terms()
         self.sender: Caller | None = None
+        self.doubt = False
         self.fates: dict[Caller, Fate] | None = None
         self.told = False
 
@@ -194,6 +201,7 @@ class Line:
                 self._take_out(caller, batch)
                 if led:
                     batch.sender = None
+                    batch.doubt = batch.call is not None
                 if not batch.waiting:
                     self._pass_on(batch, now)
                 elif led:
@@ -228,7 +236,7 @@ class Line:
         if batch.sealed is None:
             first = batch.waiting[0]
             if len(batch.waiting) == 1 or not all(terms.cover(caller.task) for caller in batch.waiting):
-                # Its answer says what the others need; till then they stay in line.
+                # If there are others, its answer says what they need; till then they stay in line.
                 self._take_out(first, batch)
                 if batch.waiting:
                     batch.waiting[0].gate.open()
@@ -338,7 +346,7 @@ class Gathering:
         if batch.call is None:
             batch.call = self._call([caller.row for caller in callers])
         try:
-            rows = yield from self._exchange.run(batch.call, began=began)
+            rows = yield from self._exchange.run(batch.call, began=began, doubt=batch.doubt)
         except errors.TqError as error:
             if not _refused(error):
                 return [error] * len(callers)

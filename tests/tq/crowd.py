@@ -154,6 +154,12 @@ class Crowd:
             answer = self.store.answer(call.request)
             call.go_on(Lost(sent=True, reason=fault) if fault == "lost after" else answer)
 
+    def stop(self, call: Call, fault: str) -> None:
+        """Stopped where it is; with ``stop late`` the node has done the work already."""
+        if fault == "stop late" and isinstance(call.asks, Send):
+            self.store.answer(call.request)
+        call.stop(KeyboardInterrupt())
+
     def open_calls(self) -> list[Call]:
         return [call for call in self.calls if call.asks is not None]
 

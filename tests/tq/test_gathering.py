@@ -11,7 +11,7 @@ import tq
 from tests.tq.crowd import Call, Crowd
 from tests.tq.driving import problem, reply
 from tq import errors, wire
-from tq.effects import Wait
+from tq.effects import Lost, Send, Wait
 
 
 def crowd_of(count: int, **options: Any) -> tuple[Crowd, Call, list[Call]]:
@@ -261,6 +261,21 @@ def test_a_caller_that_is_stopped_while_it_sends_hands_the_same_request_to_the_n
     assert rest[2].task
 
 
+@pytest.mark.parametrize("refusal", [problem(422, "invalid_field"), Lost(sent=False, reason="gone")])
+def test_a_request_taken_over_that_has_no_answer_is_an_unknown_outcome(refusal: Any) -> None:
+    crowd, rest = gathered(3)
+    crowd.stop(rest[0], "stop late")
+    crowd.step(rest[1])
+    while rest[1].end is None:
+        if isinstance(rest[1].asks, Send):
+            rest[1].go_on(refusal)
+        else:
+            crowd.step(rest[1])
+    crowd.finish()
+    assert all(isinstance(call.end, errors.OutcomeUnknown) for call in rest[1:])
+    assert crowd.store.made() == [0, 1, 2, 3]
+
+
 def test_when_all_callers_of_a_batch_are_stopped_the_next_batch_goes() -> None:
     crowd, rest = gathered(2)
     late = [crowd.call(number) for number in (3, 4)]
@@ -334,7 +349,7 @@ def test_a_caller_whose_batch_is_long_overdue_is_let_go() -> None:
     assert rest[0].asks is not None
 
 
-FAULTS = ("", "", "busy", "unsent", "lost before", "lost after", "stop")
+FAULTS = ("", "", "busy", "unsent", "lost before", "lost after", "stop", "stop late")
 Moves = list[tuple[int, int, str]]
 MOVES: st.SearchStrategy[Moves] = st.lists(
     st.tuples(st.integers(0, 3), st.integers(0, 30), st.sampled_from(FAULTS)), max_size=60
@@ -358,8 +373,8 @@ def test_whatever_happens_each_caller_gets_its_own_end_and_no_task_is_made_twice
             )
             continue
         call = waiting[which % len(waiting)]
-        if fault == "stop":
-            call.stop(KeyboardInterrupt())
+        if fault.startswith("stop"):
+            crowd.stop(call, fault)
         elif move == 3 or crowd.ready(call):
             crowd.step(call, fault)
     crowd.finish()
