@@ -6,11 +6,10 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
-from bench.load.client import Connection, request
+from bench.load.client import Connection, address_of, request
 from bench.load.work import Enqueues
 from bench.processes import NodeProcess, memory_and_cpu
 from tests.waiting import eventually
@@ -41,11 +40,6 @@ def watch(pid: int) -> tuple[float, float]:
     return resident / 1e6, 100 * (after_s - before_s) / (time.monotonic() - began)
 
 
-def address_of(node: NodeProcess) -> tuple[str, int]:
-    parts = urlsplit(node.url)
-    return parts.hostname or "", parts.port or 80
-
-
 def waiting_claims(address: tuple[str, int], count: int, *, at_once: int) -> list[Connection]:
     """So many claims that wait by now."""
     claim = request("/v1/claims", json.dumps({"worker": "idle", "wait_s": WAIT_S, "max": at_once}).encode())
@@ -59,7 +53,7 @@ def waiting_claims(address: tuple[str, int], count: int, *, at_once: int) -> lis
 
 def test_claims_that_wait_cost_memory_and_hardly_any_cpu(node: NodeProcess, notes: list[str]) -> None:
     alone_mb, alone_percent = watch(node.pid)
-    connections = waiting_claims(address_of(node), CLAIMS, at_once=1)
+    connections = waiting_claims(address_of(node.url), CLAIMS, at_once=1)
     mb, percent = watch(node.pid)
     assert all(is_silent(connection.socket) for connection in connections), "a claim did not wait"
     for connection in connections:
@@ -70,7 +64,7 @@ def test_claims_that_wait_cost_memory_and_hardly_any_cpu(node: NodeProcess, note
 
 
 def test_a_burst_is_handed_out_to_claims_that_wait(node: NodeProcess, notes: list[str]) -> None:
-    address = address_of(node)
+    address = address_of(node.url)
     connections = waiting_claims(address, CLAIMS, at_once=AT_ONCE)
     poll = select.epoll()
     by_descriptor = {connection.socket.fileno(): connection for connection in connections}
@@ -100,7 +94,7 @@ def test_a_burst_is_handed_out_to_claims_that_wait(node: NodeProcess, notes: lis
 
 
 def test_a_claim_that_waits_gets_a_new_task_at_once(node: NodeProcess, notes: list[str]) -> None:
-    address = address_of(node)
+    address = address_of(node.url)
     producer, worker = Connection(address), Connection(address)
     claim = request("/v1/claims", json.dumps({"worker": "idle", "wait_s": WAIT_S}).encode())
     _, data = Enqueues(payload_bytes=100).next()

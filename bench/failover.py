@@ -9,9 +9,7 @@ or the folder that TQNODE_BENCH_DIR names.
 import argparse
 import asyncio
 import json
-import os
 import secrets
-import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from bench.folder import bench_folder
 from tests.cluster.asking import Asker
 from tests.cluster.cluster import Cluster, cluster
 from tests.cluster.member import Member, Shape
@@ -169,12 +168,9 @@ def main() -> None:
     parser.add_argument("--payload-bytes", type=int, default=100)
     parser.add_argument("--report", type=Path)
     options = parser.parse_args()
-    # A node takes it for a mistake in its configuration.
-    chosen = Path(os.environ.pop("TQNODE_BENCH_DIR", ".benchmarks")).absolute()
-    chosen.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=chosen, ignore_cleanup_errors=True) as folder:
+    with bench_folder() as folder:
         figures = measure(
-            Path(folder), times=options.times, tasks=options.tasks, payload_bytes=options.payload_bytes
+            folder, times=options.times, tasks=options.tasks, payload_bytes=options.payload_bytes
         )
     print(json.dumps(figures, indent=1))
     if options.report:

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 ROUNDS: Final = 15
@@ -35,6 +35,30 @@ class Outcome(NamedTuple):
     ratio: float
     lowest: float
     highest: float
+
+    @classmethod
+    def of(
+        cls, name: str, *, ours_s: Sequence[float], baseline_s: Sequence[float], against: str, tasks: int
+    ) -> "Outcome":
+        """What came of rounds in turns.
+
+        Args:
+            name: the line in the table.
+            ours_s: how long each round took.
+            baseline_s: how long the round of the baseline before it took.
+            against: what the baseline is.
+            tasks: how many one round is about.
+        """
+        ratios = sorted(b / a for a, b in zip(ours_s, baseline_s, strict=True))
+        return cls(
+            name=name,
+            baseline=against,
+            tasks_per_s=tasks / statistics.median(ours_s),
+            baseline_per_s=tasks / statistics.median(baseline_s),
+            ratio=statistics.median(ratios),
+            lowest=ratios[0],
+            highest=ratios[-1],
+        )
 
 
 class Duel:
@@ -78,16 +102,12 @@ class Duel:
             ours.prepare()
 
         self._benchmark.pedantic(ours.run, setup=before_round, rounds=rounds, warmup_rounds=1)
-        ours_s = self._benchmark.stats.stats.data
-        ratios = sorted(b / a for a, b in zip(ours_s, baseline_s[-rounds:], strict=True))
-        outcome = Outcome(
-            name=name,
-            baseline=against,
-            tasks_per_s=tasks / statistics.median(ours_s),
-            baseline_per_s=tasks / statistics.median(baseline_s[-rounds:]),
-            ratio=statistics.median(ratios),
-            lowest=ratios[0],
-            highest=ratios[-1],
+        outcome = Outcome.of(
+            name,
+            ours_s=self._benchmark.stats.stats.data,
+            baseline_s=baseline_s[-rounds:],
+            against=against,
+            tasks=tasks,
         )
         self._benchmark.extra_info.update(outcome._asdict())
         self._report.append(outcome)

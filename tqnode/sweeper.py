@@ -1,12 +1,11 @@
 """What time alone does to tasks: leases run out, delays end, tasks expire, old rows go.
 
-Each piece of work is one background operation of the writer, bounded so that it holds the writer for
-at most :data:`SLICE_S`; the sweeper sleeps until the next thing is due.
+Each piece of work is one background operation of the writer, and bounded; the sweeper sleeps until the next
+thing is due.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
 from functools import partial
 
 from tqnode.clock import Clock
@@ -14,9 +13,11 @@ from tqnode.config import Config
 from tqnode.errors import Busy, OutcomeUnknown
 from tqnode.queue import Queue
 from tqnode.queue.followers import settle_rest
+from tqnode.queue.sliced import Slice, Sliced
 from tqnode.store import Effects, Store, Tx
 from tqnode.sweeps import (
     NEVER_MS,
+    age_heartbeats,
     delete_old_idempotency,
     delete_outdated,
     drop_silent_workers,
@@ -30,37 +31,12 @@ from tqnode.task import TaskState
 
 logger = logging.getLogger(__name__)
 
-SLICE_S = 0.015
-"""How long one slice may hold the writer; the promise to others is 20 ms."""
-SLICE_MIN, SLICE_MAX = 64, 2_000
 TICK_S = 1.0
 """Longest sleep: what no event announces is looked after this often."""
 CLOCK_DOUBT_MS = 24 * 3600 * 1000
 """By how much a clock is taken to be wrong at most, while it was not watched for long enough."""
 STALL_S = 2.0
 """A tick this late means the node stood still, and that heartbeats could not reach it."""
-
-Slice = Callable[[Tx, int], int]
-
-
-class Sliced:
-    """One kind of work, whose slices are made as large as the time for them allows.
-
-    Args:
-        work: does up to the given number of pieces; answers how many it did.
-    """
-
-    def __init__(self, work: Slice) -> None:
-        self.work = work
-        self.limit = SLICE_MIN
-
-    def adapt(self, took_s: float, *, full: bool) -> None:
-        """Sizes the next slice after one that took ``took_s``; ``full``: it did as much as it was allowed."""
-        if took_s > SLICE_S:
-            self.limit = max(SLICE_MIN, self.limit // 2)
-        elif full and took_s < SLICE_S / 3:
-            # A slice that had little to do says nothing of how long a larger one takes.
-            self.limit = min(SLICE_MAX, self.limit * 2)
 
 
 class Sweeper:
@@ -79,6 +55,7 @@ class Sweeper:
         self._clock = clock
         self._wake = asyncio.Event()
         self._next_ms = 0
+        self._compared = False
         # Durations are of the monotonic clock: the wall clock may be set while they last.
         self._resumed_at = self._seen_at = self._steady_since = clock.monotonic()
         self._slices = [Sliced(work) for work in self._kinds_of_work(config)]
@@ -129,33 +106,20 @@ class Sweeper:
     async def sweep(self) -> None:
         """Does all that is due now, round by round, and notes when to look again."""
         began_ms = self._clock.now_ms()
+        if not self._compared:
+            await self._store.write(self._compare_clocks, background=True)
+            self._compared = True
         more = True
         while more:
             self._mind_the_clock()
             more = False
             # All kinds take turns: a million rows to delete must not keep a due task waiting.
             for sliced in self._slices:
-                more = await self._one_slice(sliced) or more
+                await sliced.run_one(self._store, self._clock)
+                more = more or sliced.full
         # What is put off while the answer is on its way wakes the sweeper, whenever it is due.
         self._next_ms = NEVER_MS
         self._next_ms = await self._store.read(partial(next_moment_ms, began_ms=began_ms))
-
-    async def _one_slice(self, sliced: Sliced) -> bool:
-        """Whether there may be more of it."""
-        limit = sliced.limit
-        took_s = 0.0
-
-        def operation(tx: Tx) -> int:
-            nonlocal took_s
-            began = self._clock.monotonic()
-            done = sliced.work(tx, limit)
-            took_s = self._clock.monotonic() - began
-            return done
-
-        done = await self._store.write(operation, background=True)
-        full = done >= limit
-        sliced.adapt(took_s + self._store.commit_s, full=full)
-        return full
 
     def _mind_the_clock(self) -> None:
         """Gives leases their time again when the node stood still."""
@@ -186,6 +150,13 @@ class Sweeper:
         logger.warning("the wall clock stepped by %d ms: leases move with it", stepped_ms)
         self._queue.keeper.shift(tx, by_ms=stepped_ms)
         shift_heartbeats(tx, by_ms=stepped_ms)
+
+    def _compare_clocks(self, tx: Tx) -> None:
+        """Takes in what another clock has left behind: another node's, or this one's before it was set."""
+        shortened = self._queue.keeper.shorten(tx)
+        age_heartbeats(tx)
+        if shortened:
+            logger.warning("%d leases were counted by a clock ahead of this one: they begin anew", shortened)
 
     def _notice(self, effects: Effects) -> None:
         if effects.due_ms and min(effects.due_ms) < self._next_ms:

@@ -12,6 +12,7 @@ _FIND_OUTDATED = statement("find_outdated")
 _FIND_KEPT_TOO_LONG = statement("find_kept_too_long")
 _DELETE_SILENT = statement("delete_silent_workers")
 _SHIFT_HEARTBEATS = statement("shift_heartbeats")
+_AGE_HEARTBEATS = statement("age_heartbeats")
 _DELETE_OLD_IDEMPOTENCY = statement("delete_old_idempotency")
 _PAGES = statement("page_counts")
 _NEXT = tuple(map(statement, ("next_due", "next_lease_end", "next_expiry", "next_settlement")))
@@ -56,8 +57,7 @@ def remove_kept_too_long(tx: Tx, limit: int, *, state: TaskState, age_ms: int) -
     """Final tasks older than their retention: deleted."""
     params = {"state": state, "before_ms": tx.now_ms - age_ms, "limit": limit}
     rows = tx.all(_FIND_KEPT_TOO_LONG, params)
-    for seq, packed, queue, kind, attempt in rows:
-        remove(tx, seq, packed=packed, queue=queue, kind=kind, state=state, attempt=attempt)
+    remove(tx, rows)
     return len(rows)
 
 
@@ -69,6 +69,11 @@ def drop_silent_workers(tx: Tx, limit: int, *, silent_ms: int) -> int:
 def shift_heartbeats(tx: Tx, *, by_ms: int) -> None:
     """Moves every worker's last sign of life by what the wall clock stepped."""
     tx.run(_SHIFT_HEARTBEATS, {"by_ms": by_ms})
+
+
+def age_heartbeats(tx: Tx) -> None:
+    """Has no worker's last sign of life be one still to come, by a clock that was ahead of this one."""
+    tx.run(_AGE_HEARTBEATS, {"now_ms": tx.now_ms})
 
 
 def delete_old_idempotency(tx: Tx, limit: int, *, age_ms: int) -> int:

@@ -9,14 +9,11 @@ The node's data goes below ``.benchmarks``, or the folder that TQNODE_BENCH_DIR 
 
 import argparse
 import contextlib
-import os
 import random
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import urlsplit
 
-from bench.load.client import Connection
+from bench.folder import bench_folder
+from bench.load.client import Connection, address_of
 from bench.load.pace import run
 from bench.load.work import Enqueues, Mixed, Work
 from tests.e2e.processes import NodeProcess
@@ -43,8 +40,7 @@ def main() -> None:
     print(f"{'':20} {'requests/s':>10} {'p50 ms':>8} {'p90':>8} {'p99':>8} {'p99.9':>8} {'max':>8}")
     with node_at(options.url) as url:
         for count in options.connections:
-            parts = urlsplit(url)
-            connections = [Connection((parts.hostname or "", parts.port or 80)) for _ in range(count)]
+            connections = [Connection(address_of(url)) for _ in range(count)]
             took = run(
                 connections,
                 work_of(options.work, options.payload_bytes),
@@ -85,11 +81,8 @@ def node_at(url: str | None) -> Iterator[str]:
     if url is not None:
         yield url
         return
-    # A node takes it for a mistake in its configuration.
-    chosen = Path(os.environ.pop("TQNODE_BENCH_DIR", ".benchmarks"))
-    chosen.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=chosen, ignore_cleanup_errors=True) as folder:
-        node = NodeProcess(Path(folder))
+    with bench_folder() as folder:
+        node = NodeProcess(folder)
         try:
             yield node.url
         finally:

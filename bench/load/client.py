@@ -3,6 +3,7 @@
 import socket
 import time
 from typing import Final
+from urllib.parse import urlsplit
 
 RECEIVE_BYTES: Final = 1 << 18
 _LENGTH: Final = b"content-length: "
@@ -13,6 +14,12 @@ def request(path: str, body: bytes) -> bytes:
     """A POST of JSON, ready to be sent."""
     head = f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Host and port of a server's URL."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or 80
 
 
 class Connection:

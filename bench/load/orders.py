@@ -9,11 +9,11 @@ import select
 import sys
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from bench.load.client import Connection, request
+from bench.load.client import Connection, address_of, request
 
 Script = Generator[bytes, bytes, None]
 """Yields requests; is sent the body of each answer."""
@@ -80,12 +80,12 @@ class Scripted(Connection):
 
     Args:
         address: host and port of the server.
-        order: what to do.
+        script: makes the script; it may ask over the connection what has to be done before.
     """
 
-    def __init__(self, address: tuple[str, int], order: dict[str, Any]) -> None:
+    def __init__(self, address: tuple[str, int], script: Callable[[Connection], Script]) -> None:
         super().__init__(address)
-        self._script = make_script(order, self)
+        self._script = script(self)
 
     def start(self) -> bool:
         """Sends the first request; False if there is none."""
@@ -142,9 +142,8 @@ def main() -> None:
     """Takes orders ``{url, script, connections, requests, …}``; connects, says so, waits for a line, runs."""
     for line in sys.stdin:
         order = json.loads(line)
-        parts = urlsplit(order["url"])
-        address = (parts.hostname or "", parts.port or 80)
-        connections = [Scripted(address, order) for _ in range(order["connections"])]
+        address = address_of(order["url"])
+        connections = [Scripted(address, partial(make_script, order)) for _ in range(order["connections"])]
         print("connected", flush=True)
         sys.stdin.readline()
         waits = sorted(run(connections))

@@ -9,7 +9,7 @@ import random
 import select
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from bench.load.client import Connection
@@ -20,7 +20,13 @@ LATE_S: Final = 30.0
 
 
 def run(
-    connections: list[Connection], work: Work, *, seconds: float, rate: float | None, chance: random.Random
+    connections: list[Connection],
+    work: Work,
+    *,
+    seconds: float,
+    rate: float | None,
+    chance: random.Random,
+    ended: Callable[[], bool] = lambda: False,
 ) -> dict[str, list[float]]:
     """How long each request took, in seconds, by its kind.
 
@@ -31,6 +37,7 @@ def run(
         rate: requests a second, at random moments (a Poisson process); None sends the next one over a
             connection when the last is answered.
         chance: for the moments.
+        ended: whether to stop before; at a rate it is asked all the time.
 
     Raises:
         RuntimeError: the server refused a request, or left one without an answer.
@@ -39,9 +46,9 @@ def run(
     began = time.perf_counter()
     until = began + seconds
     if rate is not None:
-        _send_at(loop, _moments(began, rate, chance), until)
+        _send_at(loop, _moments(began, rate, chance), until, ended)
     else:
-        while (now := time.perf_counter()) < until:
+        while (now := time.perf_counter()) < until and not ended():
             while loop.free:
                 loop.send(now)
             loop.receive(until - now)
@@ -49,12 +56,14 @@ def run(
     return loop.took
 
 
-def _send_at(loop: "_Loop", moments: Iterator[float], until: float) -> None:
-    """Sends a request for each moment before ``until``, once there is a connection for it."""
+def _send_at(loop: "_Loop", moments: Iterator[float], until: float, ended: Callable[[], bool]) -> None:
+    """Sends a request for each moment before ``until`` or the end, once there is a connection for it."""
     owed: deque[float] = deque()
     at = next(moments)
     while at < until or owed:
         now = time.perf_counter()
+        if ended():
+            until = min(until, now)
         while at <= min(now, until):
             owed.append(at)
             at = next(moments)
@@ -62,7 +71,8 @@ def _send_at(loop: "_Loop", moments: Iterator[float], until: float) -> None:
             loop.send(owed.popleft())
         if now > until + LATE_S:
             raise RuntimeError(f"{len(owed)} requests found no connection within {LATE_S:g} s")
-        loop.receive(at - now if at < until else LATE_S)
+        if at < until or owed:
+            loop.receive(at - now if at < until else LATE_S)
 
 
 class _Loop:

@@ -46,14 +46,15 @@ class Mixed:
 
     Args:
         payload_bytes: of each task.
+        claim_max: tasks of a claim.
     """
 
-    def __init__(self, *, payload_bytes: int) -> None:
+    def __init__(self, *, payload_bytes: int, claim_max: int = CLAIM_MAX) -> None:
         self._enqueue = Enqueues(payload_bytes=payload_bytes)
-        self._claim = request("/v1/claims", json.dumps({"worker": "bench", "max": CLAIM_MAX}).encode())
+        self._claim = request("/v1/claims", json.dumps({"worker": "bench", "max": claim_max}).encode())
         self._held: deque[list[dict[str, str]]] = deque()
         # For each batch of tasks: so many enqueues, a claim, a completion.
-        self._turns = cycle(["enqueue"] * CLAIM_MAX + ["claim", "complete"])
+        self._turns = cycle(["enqueue"] * claim_max + ["claim", "complete"])
 
     def next(self) -> tuple[str, bytes]:
         """The request whose turn it is; another claim where nothing is held that could be completed."""

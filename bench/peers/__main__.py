@@ -21,7 +21,7 @@ from typing import Final, NoReturn
 
 from bench.peers import chart, servers, table
 from bench.peers.measure import Failed, measure
-from bench.peers.peer import Figures, Peer
+from bench.peers.peer import CALLERS, Figures, Peer
 from bench.peers.roster import FSYNC, OURS, PEERS
 
 TASKS_MIN: Final = 100
@@ -51,7 +51,8 @@ def run(peers: Sequence[Peer], tasks: int, folder: Path) -> list[Figures]:
             figures = Figures(peer.name, peer.durability, error=str(failed))
         else:
             bulk = f", in bulk {figures.bulk:,.0f}/s" if figures.bulk else ""
-            print(f"enqueue {figures.one:,.0f}/s{bulk}, consume {figures.consume:,.0f}/s", flush=True)
+            each = f"enqueue {figures.one:,.0f}/s, from {CALLERS} callers {figures.crowd:,.0f}/s"
+            print(f"{each}{bulk}, consume {figures.consume:,.0f}/s", flush=True)
         measured.append(figures)
     return measured
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 from xml.sax.saxutils import escape
 
-from bench.peers.peer import Figures
+from bench.peers.peer import CALLERS, Figures
 from bench.peers.table import WAYS, ours
 
 WIDTH: Final = 760
@@ -20,6 +20,7 @@ OURS: Final = "#2f7fd0"
 OTHERS: Final = "#999999"
 TITLES: Final = (
     "Enqueue one by one, one caller",
+    f"Enqueue one by one, {CALLERS} callers of one client",
     "Enqueue in bulk, one caller",
     "Run no-op tasks in 10 slots",
 )
@@ -55,7 +56,7 @@ def svg(measured: Sequence[Figures], name: str, *, durable: str) -> str:
     """The whole picture; arguments as of :func:`bars`."""
     parts: list[str] = []
     top = 0
-    for way in (2, 0, 1):
+    for way in (3, 0, 1, 2):
         panel = bars(measured, name, way, durable=durable)
         if panel:
             parts += _panel(TITLES[way], panel, top)

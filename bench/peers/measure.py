@@ -48,8 +48,9 @@ def measure(peer: Peer, tasks: int, folder: Path) -> Figures:
         turn.prepare()
         one = turn.enqueue("one")
         consume = turn.consume()
+        crowd = turn.enqueue("crowd")
         bulk = turn.enqueue("bulk") if peer.bulk else None
-    return Figures(peer.name, peer.durability, one=one, bulk=bulk, consume=consume)
+    return Figures(peer.name, peer.durability, one=one, crowd=crowd, bulk=bulk, consume=consume)
 
 
 class _Turn:

@@ -8,6 +8,8 @@ from typing import Final
 
 SLOTS: Final = 10
 """How many tasks each consumer runs at once."""
+CALLERS: Final = 32
+"""How many callers share one client, where they are many."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Figures:
     name: str
     durability: str
     one: float | None = None
+    crowd: float | None = None
     bulk: float | None = None
     consume: float | None = None
     error: str = ""

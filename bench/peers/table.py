@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from bench.peers.peer import Figures
+from bench.peers.peer import CALLERS, Figures
 
 HEAD: Final = (
     "queue",
     "enqueue one by one/s",
+    "ours/its",
+    f"from {CALLERS} callers/s",
     "ours/its",
     "in bulk/s",
     "ours/its",
@@ -17,6 +19,7 @@ HEAD: Final = (
 )
 WAYS: Final[tuple[Callable[[Figures], float | None], ...]] = (
     lambda figures: figures.one,
+    lambda figures: figures.crowd,
     lambda figures: figures.bulk,
     lambda figures: figures.consume,
 )

@@ -14,6 +14,7 @@ from tq.async_steering import AsyncSteering
 from tq.clock import Clock, SystemClock
 from tq.config import settings
 from tq.effects import Emit, Program
+from tq.gates import LoopGate
 from tq.programs import Session
 from tq.sse import Event
 from tq.transport import AsyncTransport
@@ -52,7 +53,9 @@ class AsyncClient(AsyncSteering):
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._session = Session(settings(url, token), timeout_s=timeout_s, retries=retries, clock=self._clock)
+        self._session = Session(
+            settings(url, token), timeout_s=timeout_s, retries=retries, clock=self._clock, gate=LoopGate
+        )
         self._transport = AsyncTransport(self._clock)
 
     @property
@@ -85,7 +88,7 @@ class AsyncClient(AsyncSteering):
         idempotency_key: str | None = None,
         **options: Unpack[calls.TaskOptions],
     ) -> wire.Task:
-        """Enqueues one task.
+        """Enqueues one task. Calls that come while another one is under way go together in one request.
 
         Args:
             kind: which handler is to run it.
@@ -257,7 +260,7 @@ class AsyncClient(AsyncSteering):
     async def heartbeat(
         self, task_id: str, token: str, *, lease_s: float | None = None, progress: Any = UNSET
     ) -> wire.HeartbeatAnswer:
-        """Resets a task's lease to now + ``lease_s`` seconds (the task's own when absent).
+        """Resets a task's lease to now + ``lease_s`` seconds; that is its length from then on.
 
         Raises:
             LeaseLost: the token is not the task's current one.
@@ -351,15 +354,19 @@ class AsyncClient(AsyncSteering):
 
     async def _run(self, program: Program[T]) -> T:
         """Carries out the effects a program asks for, until it returns."""
-        async with self._transport.performer() as performer:
-            answer: Any = None
-            while True:
-                try:
-                    effect = program.send(answer)
-                except StopIteration as end:
-                    result: T = end.value
-                    return result
-                answer = await performer.perform(effect)
+        try:
+            async with self._transport.performer() as performer:
+                answer: Any = None
+                while True:
+                    try:
+                        effect = program.send(answer)
+                    except StopIteration as end:
+                        result: T = end.value
+                        return result
+                    answer = await performer.perform(effect)
+        finally:
+            # One that was stopped half-way lets go of what it holds at once, and not when it is collected.
+            program.close()
 
     async def _iterate(self, program: Program[None]) -> AsyncGenerator[Any, None]:
         """As :meth:`_run`, for a program that hands out items on its way."""

@@ -46,6 +46,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         wait_s: how long the node may hold the answer back, in seconds.
         idempotency_key: sent with every attempt, so that the node makes the write once.
         gone_is_done: a 404 after an attempt without an answer means that attempt did it.
+        divisible: its tasks can go singly, so a full queue, which need not be that of all, is not waited for.
     """
 
     method: str
@@ -56,6 +57,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     wait_s: float = 0.0
     idempotency_key: str | None = None
     gone_is_done: bool = False
+    divisible: bool = False
 
 
 class Filters(TypedDict, total=False):

@@ -13,6 +13,7 @@ from tq import calls, wire
 from tq.clock import Clock, SystemClock
 from tq.config import settings
 from tq.effects import Emit, Program
+from tq.gates import ThreadGate
 from tq.programs import Session
 from tq.sse import Event
 from tq.steering import Steering
@@ -52,7 +53,9 @@ class Client(Steering):
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._session = Session(settings(url, token), timeout_s=timeout_s, retries=retries, clock=self._clock)
+        self._session = Session(
+            settings(url, token), timeout_s=timeout_s, retries=retries, clock=self._clock, gate=ThreadGate
+        )
         self._transport = SyncTransport(self._clock)
 
     @property
@@ -85,7 +88,7 @@ class Client(Steering):
         idempotency_key: str | None = None,
         **options: Unpack[calls.TaskOptions],
     ) -> wire.Task:
-        """Enqueues one task.
+        """Enqueues one task. Calls that come while another one is under way go together in one request.
 
         Args:
             kind: which handler is to run it.
@@ -253,7 +256,7 @@ class Client(Steering):
     def heartbeat(
         self, task_id: str, token: str, *, lease_s: float | None = None, progress: Any = UNSET
     ) -> wire.HeartbeatAnswer:
-        """Resets a task's lease to now + ``lease_s`` seconds (the task's own when absent).
+        """Resets a task's lease to now + ``lease_s`` seconds; that is its length from then on.
 
         Raises:
             LeaseLost: the token is not the task's current one.
@@ -347,15 +350,19 @@ class Client(Steering):
 
     def _run(self, program: Program[T]) -> T:
         """Carries out the effects a program asks for, until it returns."""
-        with self._transport.performer() as performer:
-            answer: Any = None
-            while True:
-                try:
-                    effect = program.send(answer)
-                except StopIteration as end:
-                    result: T = end.value
-                    return result
-                answer = performer.perform(effect)
+        try:
+            with self._transport.performer() as performer:
+                answer: Any = None
+                while True:
+                    try:
+                        effect = program.send(answer)
+                    except StopIteration as end:
+                        result: T = end.value
+                        return result
+                    answer = performer.perform(effect)
+        finally:
+            # One that was stopped half-way lets go of what it holds at once, and not when it is collected.
+            program.close()
 
     def _iterate(self, program: Program[None]) -> Iterator[Any]:
         """As :meth:`_run`, for a program that hands out items on its way."""

@@ -10,6 +10,7 @@ Send       for one request and its whole answer          Reply or Lost
 Open       for one request, its body to be read later    Reply (body empty) or Lost
 Receive    for the next bytes of what was opened         bytes (empty: end) or Lost
 Pause      to wait                                       None
+Wait       to wait until a gate is opened                None
 Emit       to hand one item to the caller                None
 ========== ============================================= ==========================
 """
@@ -78,9 +79,16 @@ class Pause(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class Wait(msgspec.Struct, frozen=True):
+    """Ends when the gate is opened, or after ``seconds``; which of them, the program sees for itself."""
+
+    gate: Any
+    seconds: float
+
+
 class Emit(msgspec.Struct, frozen=True):
     item: Any
 
 
-Effect: TypeAlias = Send | Open | Receive | Pause | Emit
+Effect: TypeAlias = Send | Open | Receive | Pause | Wait | Emit
 Program: TypeAlias = Generator[Effect, Any, T]

@@ -77,6 +77,10 @@ class Exchange:
         retries: how often to try again at most; while the cluster has no leader, for as long as the
             call may take, unless it is 0.
         clock: time and chance.
+
+    Attributes:
+        troubles: how often an attempt had no result, or another node was named. As long as it stays, all
+            answers come from the same node as it was started.
     """
 
     def __init__(self, settings: Settings, *, timeout_s: float, retries: int, clock: Clock) -> None:
@@ -84,20 +88,27 @@ class Exchange:
             raise ValueError("timeout_s is to be more than 0, retries at least 0")
         self.targets = Targets(settings.urls)
         self.retries = retries
+        self.troubles = 0
         self._timeout_s = timeout_s
         self._clock = clock
         self._headers = {"accept": "application/json", "user-agent": f"tq/{VERSION}"}
         if settings.token is not None:
             self._headers["authorization"] = f"Bearer {settings.token}"
 
-    def run(self, call: Call[T]) -> Program[T]:
+    def run(self, call: Call[T], *, began: float | None = None, doubt: bool = False) -> Program[T]:
         """The call's result.
+
+        Args:
+            call: what to carry out.
+            began: the monotonic time from which on it takes its time; now, when absent.
+            doubt: somebody else sent it before, and may have had it carried out.
 
         Raises:
             TqError: what the node answered; that it could not be reached; that no answer came.
         """
-        deadline = self._clock.monotonic() + self._timeout_s + call.wait_s
-        doubt, asked, retry, pauses = False, 0, 0, 0
+        began = self._clock.monotonic() if began is None else began
+        deadline = began + self._timeout_s + call.wait_s
+        asked, retry, pauses = 0, 0, 0
         leaderless: Trouble | None = None
         while True:
             heard = yield from self._send(call, deadline, retry)
@@ -110,7 +121,8 @@ class Exchange:
             doubt = doubt or trouble.doubt
             if trouble.repeatable:
                 self.targets.failed(heard.base)
-            if not _may_repeat(call, trouble):
+            self.troubles += 1
+            if not _may_repeat(call, trouble, doubt=doubt):
                 raise self._verdict(call, trouble, doubt=doubt)
             if trouble.leaderless:
                 leaderless = trouble
@@ -211,6 +223,7 @@ class Exchange:
             if isinstance(reply, Lost) or reply.status not in (307, 308):
                 return Heard(reply, base, led=bool(seen))
             seen.add(base)
+            self.troubles += 1
             location = reply.headers.get("location", "")
             try:
                 url = self.targets.redirected(url=request.url, location=location, path=path)
@@ -264,9 +277,11 @@ class Exchange:
         return error
 
 
-def _may_repeat(call: Call[T], trouble: Trouble) -> bool:
+def _may_repeat(call: Call[T], trouble: Trouble, *, doubt: bool) -> bool:
     if call.repeat is Repeat.ONCE:
         return trouble.refused or trouble.elsewhere
+    if call.divisible and not doubt and isinstance(trouble.error, errors.QueueFull):
+        return False
     return trouble.repeatable
 
 

@@ -10,51 +10,22 @@ import msgspec
 
 from tq import calls, errors, wire
 from tq.backoff import poll_s
-from tq.chunks import BYTES_MAX, ROWS_MAX, chunks
+from tq.bounds import PAGE_ROWS, Bounds
+from tq.chunks import chunks
 from tq.clock import Clock
 from tq.config import Settings
 from tq.effects import Emit, Pause, Program
 from tq.exchange import Exchange
+from tq.gates import Gate, ThreadGate
+from tq.gathering import Gathering
 from tq.ids import time_ordered_id
 from tq.stream import EventStream
 
 T = TypeVar("T")
 
 FINAL_STATES = frozenset(("succeeded", "dead", "cancelled"))
-PAGE_ROWS = 500
 # With payloads a row may hold megabytes.
 PAGE_ROWS_WITH_PAYLOAD = 50
-# What a request holds besides its rows.
-ENVELOPE_BYTES = 64
-
-
-class Bounds:
-    """How much one request may hold: what most nodes take, or less once one has said so."""
-
-    def __init__(self) -> None:
-        self.rows = ROWS_MAX
-        self.bytes = BYTES_MAX
-        self.page = PAGE_ROWS
-
-    def exceeded(self, rows: list[bytes]) -> bool:
-        """Whether rows that go in one request could go in several smaller ones, and should."""
-        return len(rows) > 1 and (len(rows) > self.rows or sum(map(len, rows)) + len(rows) > self.bytes)
-
-    def narrow(self, error: errors.BatchTooLarge | errors.BodyTooLarge) -> None:
-        """Takes over the limit that a request exceeded."""
-        if not isinstance(error.limit, int) or error.limit < 1:
-            return
-        if isinstance(error, errors.BatchTooLarge):
-            self.rows = min(self.rows, error.limit)
-        else:
-            self.bytes = max(1, min(self.bytes, error.limit - ENVELOPE_BYTES))
-
-    def narrow_page(self, limit: object) -> bool:
-        """The same for the rows of a page."""
-        if not isinstance(limit, int) or not 1 <= limit < self.page:
-            return False
-        self.page = limit
-        return True
 
 
 class Session:
@@ -65,12 +36,22 @@ class Session:
         timeout_s: seconds for one exchange in all.
         retries: how often to try an exchange again at most.
         clock: time and chance.
+        gate: where one caller waits for another.
     """
 
-    def __init__(self, settings: Settings, *, timeout_s: float, retries: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        timeout_s: float,
+        retries: int,
+        clock: Clock,
+        gate: type[Gate] = ThreadGate,
+    ) -> None:
         self._exchange = Exchange(settings, timeout_s=timeout_s, retries=retries, clock=clock)
         self._clock = clock
         self._bounds = Bounds()
+        self._gathering = Gathering(self._exchange, self._bounds, timeout_s=timeout_s, clock=clock, gate=gate)
 
     @property
     def urls(self) -> list[str]:
@@ -84,8 +65,9 @@ class Session:
         return self._exchange.run(call)
 
     def enqueue(self, task: wire.NewTask, *, key: str | None) -> Program[wire.Task]:
-        # Made once for the logical call: every attempt carries the same one.
-        return self._exchange.run(calls.enqueue(task, key=key or time_ordered_id(self._clock)))
+        if not key:
+            return self._gathering.enqueue(task)
+        return self._exchange.run(calls.enqueue(task, key=key))
 
     def enqueue_many(self, tasks: Iterable[wire.NewTask], *, partial: bool) -> Program[list[wire.Enqueued]]:
         def call(rows: list[bytes]) -> calls.Call[list[wire.Enqueued]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from tq.clock import Clock
-from tq.effects import Effect, Lost, Open, Pause, Receive, Reply, Request, Send
+from tq.effects import Effect, Lost, Open, Pause, Receive, Reply, Request, Send, Wait
 
 if TYPE_CHECKING:
     import asyncio
@@ -121,6 +121,9 @@ class SyncPerformer:
         if isinstance(effect, Pause):
             self._clock.pause(effect.seconds)
             return None
+        if isinstance(effect, Wait):
+            effect.gate.wait(effect.seconds)
+            return None
         if isinstance(effect, Receive):
             return self._receive()
         assert isinstance(effect, Send | Open), effect  # noqa: S101  # Emit is the client's own
@@ -201,6 +204,9 @@ class AsyncPerformer:
         """Answers as :mod:`tq.effects` says."""
         if isinstance(effect, Pause):
             await self._clock.sleep(effect.seconds)
+            return None
+        if isinstance(effect, Wait):
+            await effect.gate.wait(effect.seconds)
             return None
         if isinstance(effect, Receive):
             return await self._receive()

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.tqnode.nodes import Core, FakeClock, HeldWriter, fails_after_writing, open_core, settle, spec
+from tests.tqnode.nodes import Core, FakeClock, HeldWriter, open_core, settle, spec
 from tests.tqnode.store.failing_disk import failing_disk
 from tests.waiting import eventually_async
-from tqnode.queue import WorkerSpec
+from tqnode.queue.sliced import SLICE_MAX
 from tqnode.store import Tx
-from tqnode.sweeper import SLICE_MAX, SLICE_MIN, SLICE_S, TICK_S, Sliced
+from tqnode.sweeper import TICK_S
 from tqnode.task import ClaimedTask, TaskState
 
 READY, RUNNING = TaskState.READY, TaskState.RUNNING
@@ -204,135 +204,7 @@ async def test_a_node_that_stands_still_within_a_sweep_reclaims_nothing(core: Co
     assert await core.state(task.id) is READY
 
 
-# -- a wall clock that is set ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S, 1, -1, 86_400 * 365, -86_400 * 365])
-async def test_leases_end_when_they_would_have_ended_though_the_wall_clock_steps(
-    core: Core, step_s: int
-) -> None:
-    await core.sweep_after(11)
-    task = await core.running(lease_ms=10_000)
-    await core.sweep_after(4)
-    core.clock.step(step_s)
-    await core.sweep_after(5.9)
-    assert await core.state(task.id) is RUNNING
-    await core.sweep_after(0.1)
-    assert await core.state(task.id) is READY
-
-
-@pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S])
-async def test_a_lease_kept_alive_right_after_the_clock_was_set_ends_when_it_should(
-    core: Core, step_s: int
-) -> None:
-    await core.sweep_after(11)
-    task = await core.running(lease_ms=10_000)
-    await core.sweep_after(4)
-    core.clock.step(step_s)
-    # Before any sweep could see that the clock was set.
-    await beat(core, task)
-    core.clock.advance(0.5)
-    await core.sweep_after(9.4)
-    assert await core.state(task.id) is RUNNING
-    await core.sweep_after(0.1)
-    assert await core.state(task.id) is READY
-
-
-@pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S])
-async def test_a_lease_longer_than_the_task_s_own_survives_a_clock_that_is_set(
-    core: Core, step_s: int
-) -> None:
-    await core.sweep_after(11)
-    task = await core.running(lease_ms=10_000)
-    await beat(core, task, lease_ms=60_000)
-    core.clock.step(step_s)
-    await core.sweep_after(59.9)
-    assert await core.state(task.id) is RUNNING
-    await core.sweep_after(0.1)
-    assert await core.state(task.id) is READY
-
-
-async def test_a_claim_right_after_the_clock_was_set_back_is_not_taken_away(core: Core) -> None:
-    await core.sweep_after(31)
-    await core.enqueue()
-    core.clock.step(-HOUR_S)
-    task = await core.claim_one()
-    await core.sweep_after(29.9)
-    assert await core.state(task.id) is RUNNING
-
-
-async def test_the_spared_time_after_an_outage_lasts_though_the_wall_clock_steps(tmp_path: Path) -> None:
-    path = tmp_path / "tq.db"
-    async with open_core(path) as core:
-        task = await core.running(lease_ms=10_000)
-        clock = core.clock
-    clock.advance(HOUR_S)
-    async with open_core(path, clock=clock) as core:
-        await core.sweep_after(5)
-        core.clock.step(HOUR_S)
-        await core.sweep_after(4.9)
-        assert await core.state(task.id) is RUNNING
-
-
-@pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S])
-async def test_workers_stay_registered_though_the_wall_clock_steps(core: Core, step_s: int) -> None:
-    worker = await core.queue.register(WorkerSpec(name="w"))
-    await core.sweep_after(50)
-    core.clock.step(step_s)
-    await core.sweep_after(9.9)
-    assert [row.id for row in await core.queue.workers()] == [worker.id]
-    await core.sweep_after(0.2)
-    assert await core.queue.workers() == []
-
-
-async def test_a_step_is_made_up_for_once_though_its_group_is_undone_and_run_again(core: Core) -> None:
-    await core.sweep_after(11)
-    task = await core.running(lease_ms=10_000)
-    async with HeldWriter(core.store):
-        core.clock.step(HOUR_S)
-        failing = core.store.submit(fails_after_writing(ValueError("no")))
-        neighbour = core.store.submit(lambda tx: tx.now_ms)
-    await neighbour
-    assert isinstance(failing.exception(), ValueError)
-    expires_ms = (await core.task(task.id)).lease_expires_at_ms
-    assert expires_ms == core.clock.now_ms() + 10_000
-
-
-async def test_a_clock_that_drifts_a_little_moves_nothing(core: Core) -> None:
-    task = await core.running(lease_ms=10_000)
-    core.clock.step(0.9)
-    await core.sweeper.sweep()
-    assert (await core.task(task.id)).lease_expires_at_ms == task.lease_expires_at_ms
-
-
 # -- slices ----------------------------------------------------------------------------------------
-
-
-def test_slices_grow_while_they_are_quick_and_shrink_when_they_are_slow() -> None:
-    sliced = Sliced(lambda tx, limit: 0)
-    sliced.adapt(SLICE_S / 10, full=True)
-    assert sliced.limit == SLICE_MIN * 2
-    sliced.adapt(SLICE_S / 2, full=True)
-    assert sliced.limit == SLICE_MIN * 2
-    sliced.adapt(SLICE_S * 2, full=False)
-    assert sliced.limit == SLICE_MIN
-
-
-def test_a_slice_that_had_little_to_do_makes_the_next_one_no_larger() -> None:
-    sliced = Sliced(lambda tx, limit: 0)
-    for _ in range(50):
-        sliced.adapt(0, full=False)
-    assert sliced.limit == SLICE_MIN
-
-
-def test_slices_stay_between_their_bounds() -> None:
-    sliced = Sliced(lambda tx, limit: 0)
-    for _ in range(50):
-        sliced.adapt(0, full=True)
-    assert sliced.limit == SLICE_MAX
-    for _ in range(50):
-        sliced.adapt(1, full=True)
-    assert sliced.limit == SLICE_MIN
 
 
 async def test_a_sweep_does_more_than_one_slice_of_work(core: Core) -> None:

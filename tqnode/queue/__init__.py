@@ -26,6 +26,7 @@ from tqnode.queue.manage import Manager
 from tqnode.queue.moves import Movement
 from tqnode.queue.queues import QueueInfo
 from tqnode.queue.rows import read_task
+from tqnode.queue.sliced import Sliced
 from tqnode.queue.stats import Stats, stats
 from tqnode.queue.waiting import Waiting
 from tqnode.queue.workers import WorkerRow, WorkerSpec
@@ -58,9 +59,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-PURGE_SLICE = 200
-"""Tasks deleted in one transaction of a purge."""
 
 
 class Queue:
@@ -225,7 +223,7 @@ class Queue:
     async def heartbeat(
         self, task_id: str, token: str, *, lease_ms: int | None, progress: bytes | None
     ) -> Lease:
-        """Resets a lease to now + ``lease_ms``, the task's own when None.
+        """Resets a lease to now + ``lease_ms``, its length from then on; by the length it has when None.
 
         Raises:
             LeaseLost: the token is not the task's current one.
@@ -310,15 +308,17 @@ class Queue:
             NotFound: there is none of that name.
         """
         last = await self._store.write(lambda tx: queues.last_seq(tx, name))
-        deleted, after = 0, 0
+        deleted = after = reached = 0
+
+        def work(tx: Tx, limit: int) -> int:
+            nonlocal reached
+            count, reached = queues.purge_slice(tx, name, states, after=after, last=last, limit=limit)
+            return count
+
+        sliced = Sliced(work)
         while after < last:
-            count, after = await self._store.write(
-                lambda tx, after=after: queues.purge_slice(  # type: ignore[misc]  # mypy can't type a default
-                    tx, name, states, after=after, last=last, limit=PURGE_SLICE
-                ),
-                background=True,
-            )
-            deleted += count
+            deleted += await sliced.run_one(self._store, self._clock)
+            after = reached
         return deleted
 
     # -- workers and figures ---------------------------------------------------------------

@@ -239,7 +239,7 @@ class Enqueuer:
     def _replace(self, tx: Tx, spec: TaskSpec, holder: Row) -> Enqueued:
         seq, packed, before, queue, needs = holder
         if needs is not None:
-            tx.run(_FORGET_PARENTS, {"seq": seq})  # whom it waits for is part of what is replaced
+            tx.run(_FORGET_PARENTS, {"seqs": f"[{seq}]"})  # whom it waits for is part of what is replaced
         state, run_at_ms = entry(tx, spec)
         tx.run(
             _REPLACE_TASK,

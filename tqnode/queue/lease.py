@@ -8,7 +8,7 @@ from tqnode.config import Config
 from tqnode.errors import LeaseLost, NotFound
 from tqnode.metrics import Metrics
 from tqnode.queue import token
-from tqnode.queue.moves import Held, Movement, place_in_line_ms
+from tqnode.queue.moves import Held, Movement
 from tqnode.queue.rows import place
 from tqnode.sql import statement
 from tqnode.store.tx import Tx
@@ -19,6 +19,7 @@ _WRITE_PROGRESS = statement("write_progress")
 _READ_HELD = statement("read_held")
 _FIND_EXPIRED = statement("find_expired_leases")
 _SHIFT = statement("shift_leases")
+_SHORTEN = statement("shorten_leases")
 
 
 class HeldLease(msgspec.Struct, frozen=True):
@@ -54,7 +55,7 @@ class Keeper:
     def heartbeat(
         self, tx: Tx, task_id: str, written: str, *, lease_ms: int | None, progress: bytes | None
     ) -> Lease:
-        """Resets a lease to now + ``lease_ms``, the task's own when None.
+        """Resets a lease to now + ``lease_ms``, its length from then on; by the length it has when None.
 
         Raises:
             LeaseLost: the token is not the task's current one.
@@ -103,6 +104,7 @@ class Keeper:
             How many were taken.
         """
         rows = tx.all(_FIND_EXPIRED, {"now_ms": tx.now_ms, "reachable_ms": reachable_ms, "limit": limit})
+        crashed = []
         for row in rows:
             held = Held(
                 seq=row[0],
@@ -116,31 +118,36 @@ class Keeper:
                 crashes=row[8],
                 worker=row[9],
             )
-            self._reclaim_one(tx, held, max_attempts=row[7], cancel=row[10] is not None)
+            message = f"worker {held.worker} fell silent: the lease of attempt {held.attempt} ran out"
+            error = TaskError("LeaseExpired", message, "", held.attempt, tx.now_ms)
+            if not self._ended(tx, held, error, max_attempts=row[7], cancel=row[10] is not None):
+                crashed.append((held, error))
+        self._movement.put_back_crashed(tx, crashed)
         self._metrics.leases_expired.inc(len(rows))
         return len(rows)
 
-    def _reclaim_one(self, tx: Tx, held: Held, *, max_attempts: int, cancel: bool) -> None:
+    def _ended(self, tx: Tx, held: Held, error: TaskError, *, max_attempts: int, cancel: bool) -> bool:
+        """Whether this was a task's last attempt; then it is ended."""
         crashes = held.crashes + 1
-        message = f"worker {held.worker} fell silent: the lease of attempt {held.attempt} ran out"
-        error = TaskError("LeaseExpired", message, "", held.attempt, tx.now_ms)
-        self._movement.note(tx, held.seq, error=error)
         if cancel:
-            self._movement.end(tx, held, TaskState.CANCELLED, Reason.REQUESTED, crashes=crashes, receipt=None)
+            state, reason = TaskState.CANCELLED, Reason.REQUESTED
         elif crashes >= self._crashes_max:
-            self._movement.end(tx, held, TaskState.DEAD, Reason.CRASHED, crashes=crashes, receipt=None)
+            state, reason = TaskState.DEAD, Reason.CRASHED
         elif held.attempt >= max_attempts:
-            self._movement.end(tx, held, TaskState.DEAD, Reason.ATTEMPTS, crashes=crashes, receipt=None)
+            state, reason = TaskState.DEAD, Reason.ATTEMPTS
         else:
-            self._movement.put_back(
-                tx,
-                held,
-                run_at_ms=place_in_line_ms(tx, held),
-                attempt=held.attempt,
-                crashes=crashes,
-                receipt=None,
-            )
+            return False
+        self._movement.note(tx, held.seq, error=error)
+        self._movement.end(tx, held, state, reason, crashes=crashes, receipt=None)
+        return True
 
     def shift(self, tx: Tx, *, by_ms: int) -> int:
         """Moves every lease's end by what the wall clock stepped, so that it still means what it meant."""
         return tx.run(_SHIFT, {"by_ms": by_ms})
+
+    def shorten(self, tx: Tx) -> int:
+        """Ends every lease no later than if it began now, whatever the clock said that it was counted by.
+
+        A clock that was ahead leaves leases that would keep a dead worker's tasks until this one is there.
+        """
+        return tx.run(_SHORTEN, {"now_ms": tx.now_ms})

@@ -103,12 +103,4 @@ class Manager:
         held, _ = _find(tx, task_id)
         if held.state is TaskState.RUNNING:
             raise WrongState("the task is running: cancel it first", task=task_id)
-        remove(
-            tx,
-            held.seq,
-            packed=held.packed,
-            queue=held.queue,
-            kind=held.kind,
-            state=held.state,
-            attempt=held.attempt,
-        )
+        remove(tx, [(held.seq, held.packed, held.queue, held.kind, held.state, held.attempt)])

@@ -21,7 +21,10 @@ _PUT_BACK = statement("put_back_task")
 _END = statement("end_task")
 _DROP_KEY = statement("drop_key")
 _READ_HISTORY = statement("read_history")
+_FIND_HISTORIES = statement("find_histories")
+_INSERT_HISTORY = "insert_history"
 _WRITE_HISTORY = statement("write_history")
+_PUT_BACK_CRASHED = statement("put_back_crashed")
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +76,43 @@ class Movement:
         self.note(tx, held.seq, worker=held.worker)
         self.record(tx, held, state, attempt=attempt)
         return state
+
+    def put_back_crashed(self, tx: Tx, crashed: Sequence[tuple[Held, TaskError]]) -> None:
+        """Makes running tasks ready again whose workers fell silent; each keeps its place in the line.
+
+        Args:
+            crashed: the tasks, and what their history shall say.
+        """
+        if not crashed:
+            return
+        seqs = [held.seq for held, _ in crashed]
+        encoded = msgspec.json.encode(seqs).decode()
+        try:
+            tx.run(_PUT_BACK_CRASHED, {"seqs": encoded, "now_ms": tx.now_ms})
+        except apsw.ConstraintError as error:
+            if not _is_about_uniqueness(error):
+                raise
+            # Which of them has to give up its key shows one by one.
+            for seq in seqs:
+                move(tx, _PUT_BACK_CRASHED, {"seqs": f"[{seq}]", "seq": seq, "now_ms": tx.now_ms})
+        self._note_crashes(tx, crashed, encoded)
+        for queue, tasks in counts([held.queue for held, _ in crashed]).items():
+            tx.moved(queue, TaskState.RUNNING, TaskState.READY, tasks)
+        for held, _ in crashed:
+            tx.effects.ready.append((held.queue, held.kind, held.priority))
+            event = TaskEvent(held.packed, held.queue, held.kind, TaskState.READY, tx.now_ms, held.attempt)
+            tx.effects.events.append(event)
+
+    def _note_crashes(self, tx: Tx, crashed: Sequence[tuple[Held, TaskError]], seqs: str) -> None:
+        known = {row[0] for row in tx.all(_FIND_HISTORIES, {"seqs": seqs})}
+        fresh = []
+        for held, error in crashed:
+            if held.seq in known:
+                self.note(tx, held.seq, worker=held.worker, error=error)
+            else:
+                fresh.append((held.seq, msgspec.json.encode([error]), msgspec.json.encode([held.worker])))
+        if fresh:
+            tx.insert(_INSERT_HISTORY, fresh)
 
     def end(
         self, tx: Tx, held: Held, state: TaskState, reason: Reason, *, crashes: int, receipt: bytes | None

@@ -112,14 +112,5 @@ def purge_slice(
             "max": limit,
         },
     )
-    for seq, packed, queue, kind, state, attempt in rows:
-        remove(
-            tx,
-            seq,
-            packed=packed,
-            queue=queue,
-            kind=kind,
-            state=TaskState(state),
-            attempt=attempt,
-        )
+    remove(tx, rows)
     return len(rows), rows[-1][0] if len(rows) == limit else reach

@@ -1,19 +1,25 @@
 """Deletes tasks with all that hangs on them."""
 
 from collections.abc import Sequence
+from itertools import repeat
+
+import msgspec
 
 from tqnode.queue import followers
+from tqnode.queue.moves import counts
 from tqnode.queue.rows import texts_of
 from tqnode.sql import statement
-from tqnode.store.tx import TaskEvent, Tx
+from tqnode.store.tx import Row, TaskEvent, Tx
 from tqnode.task import FINAL, TaskState
 
 _READ_TAGS = statement("read_tags")
 _INSERT_TAG = statement("insert_tag")
 _DELETE_TAG = statement("delete_tag")
-_DELETE_TASK = statement("delete_task")
-_DELETE_BODY = statement("delete_body")
-_DELETE_NOTE = statement("delete_note")
+_FIND_TIED = statement("find_tied")
+_DELETE_TAGS = statement("delete_tags")
+_DELETE_TASKS = statement("delete_tasks")
+_DELETE_BODIES = statement("delete_bodies")
+_DELETE_NOTES = statement("delete_notes")
 _FORGET_PARENTS = statement("forget_parents")
 
 
@@ -26,16 +32,27 @@ def replace_tags(tx: Tx, seq: int, tags: Sequence[str]) -> None:
         tx.many(_INSERT_TAG, [(tag, seq) for tag in tags])
 
 
-def remove(tx: Tx, seq: int, *, packed: bytes, queue: str, kind: str, state: TaskState, attempt: int) -> None:
-    """Deletes one task. To those who wait for it, one that had not ended has ended without success."""
-    replace_tags(tx, seq, ())
-    key = {"seq": seq}
-    ((needs, awaited),) = tx.all(_DELETE_TASK, key)
-    tx.run(_DELETE_BODY, key)
-    tx.run(_DELETE_NOTE, key)
-    tx.moved(queue, state, None)
-    tx.effects.events.append(TaskEvent(packed, queue, kind, None, tx.now_ms, attempt))
-    if needs is not None:
-        tx.run(_FORGET_PARENTS, key)
-    if awaited and state not in FINAL:
-        followers.ended(tx, {seq: False})
+def remove(tx: Tx, tasks: Sequence[Row]) -> None:
+    """Deletes tasks. To those who wait for one, it has ended without success if it had not ended.
+
+    Args:
+        tasks: their rows, each begins with: seq, id, queue, kind, state, attempt.
+    """
+    if not tasks:
+        return
+    # A statement for all: each end of one is a turn in the queue for the interpreter, which a busy event loop
+    # makes a long one.
+    seqs, packed, queues, kinds, states, attempts = zip(*(row[:6] for row in tasks), strict=True)
+    which = {"seqs": msgspec.json.encode(seqs).decode()}
+    tied = tx.all(_FIND_TIED, which)
+    tx.run(_DELETE_TAGS, which)
+    tx.run(_DELETE_TASKS, which)
+    tx.run(_DELETE_BODIES, which)
+    tx.run(_DELETE_NOTES, which)
+    for (queue, state), count in counts(list(zip(queues, states, strict=True))).items():
+        tx.moved(queue, TaskState(state), None, count)
+    tx.effects.events += map(TaskEvent, packed, queues, kinds, repeat(None), repeat(tx.now_ms), attempts)
+    if tied:
+        tx.run(_FORGET_PARENTS, {"seqs": msgspec.json.encode([seq for seq, *_ in tied]).decode()})
+        unfinished = [seq for seq, state, awaited in tied if awaited and TaskState(state) not in FINAL]
+        followers.ended(tx, dict.fromkeys(unfinished, False))

@@ -55,7 +55,7 @@ SELECT succeeded FROM settlement WHERE parent = :seq
 SELECT 0 FROM settlement LIMIT 1
 
 -- name: forget_parents
-DELETE FROM dependency WHERE child = :seq
+DELETE FROM dependency WHERE child IN (SELECT value FROM json_each(:seqs))
 
 -- name: read_inputs
 -- The index gives the parents in their order. A length is read without the result.

@@ -67,14 +67,23 @@ SELECT tags FROM task_body WHERE seq = :seq
 -- name: delete_tag
 DELETE FROM task_tag WHERE tag = ? AND seq = ?
 
--- name: delete_task
-DELETE FROM task WHERE seq = :seq RETURNING needs, awaited
+-- name: delete_tags
+DELETE FROM task_tag WHERE (tag, seq) IN (
+    SELECT g.value, b.seq FROM json_each(:seqs) s
+    CROSS JOIN task_body b ON b.seq = s.value CROSS JOIN json_each(b.tags) g WHERE b.tags IS NOT NULL)
 
--- name: delete_body
-DELETE FROM task_body WHERE seq = :seq
+-- name: find_tied
+SELECT seq, state, awaited FROM task
+WHERE seq IN (SELECT value FROM json_each(:seqs)) AND (awaited OR needs IS NOT NULL)
 
--- name: delete_note
-DELETE FROM task_note WHERE seq = :seq
+-- name: delete_tasks
+DELETE FROM task WHERE seq IN (SELECT value FROM json_each(:seqs))
+
+-- name: delete_bodies
+DELETE FROM task_body WHERE seq IN (SELECT value FROM json_each(:seqs))
+
+-- name: delete_notes
+DELETE FROM task_note WHERE seq IN (SELECT value FROM json_each(:seqs))
 
 -- name: find_claimable
 SELECT t.seq, t.id, t.kind, t.priority, t.run_at_ms, t.grants, t.attempt, t.max_attempts, t.crashes,
@@ -131,6 +140,11 @@ UPDATE task SET state = :state, run_at_ms = :run_at_ms, attempt = :attempt, cras
     worker = NULL, lease_expires_at_ms = NULL, receipt = :receipt
 WHERE seq = :seq
 
+-- name: put_back_crashed
+UPDATE task SET state = 'ready', run_at_ms = min(run_at_ms, :now_ms), crashes = crashes + 1,
+    worker = NULL, lease_expires_at_ms = NULL, receipt = NULL
+WHERE seq IN (SELECT value FROM json_each(:seqs))
+
 -- name: end_task
 UPDATE task SET state = :state, reason = :reason, finished_at_ms = :now_ms, crashes = :crashes,
     lease_expires_at_ms = NULL, receipt = :receipt
@@ -151,12 +165,19 @@ ON CONFLICT (seq) DO UPDATE SET progress = excluded.progress
 -- name: read_history
 SELECT errors, attempted_by FROM task_note WHERE seq = :seq
 
+-- name: find_histories
+SELECT seq FROM task_note WHERE seq IN (SELECT value FROM json_each(:seqs))
+
+-- name: insert_history
+INSERT INTO task_note (seq, errors, attempted_by) VALUES (?, ?, ?)
+
 -- name: write_history
 INSERT INTO task_note (seq, errors, attempted_by) VALUES (:seq, :errors, :attempted_by)
 ON CONFLICT (seq) DO UPDATE SET errors = excluded.errors, attempted_by = excluded.attempted_by
 
 -- name: extend_lease
-UPDATE task SET lease_expires_at_ms = :now_ms + coalesce(:lease_ms, lease_ms)
+UPDATE task SET lease_expires_at_ms = :now_ms + coalesce(:lease_ms, lease_ms),
+    lease_ms = coalesce(:lease_ms, lease_ms)
 WHERE seq = :seq AND id = :id AND grants = :grants AND secret = :secret AND state = 'running'
 RETURNING lease_expires_at_ms, cancel_requested_at_ms
 
@@ -184,6 +205,10 @@ ORDER BY lease_expires_at_ms LIMIT :limit
 -- name: shift_leases
 UPDATE task SET lease_expires_at_ms = lease_expires_at_ms + :by_ms WHERE state = 'running'
 
+-- name: shorten_leases
+UPDATE task SET lease_expires_at_ms = :now_ms + lease_ms
+WHERE state = 'running' AND lease_expires_at_ms > :now_ms + lease_ms
+
 -- name: find_due
 SELECT seq, id, queue, kind, priority, attempt FROM task
 WHERE state = 'scheduled' AND run_at_ms <= :now_ms ORDER BY run_at_ms LIMIT :limit
@@ -197,7 +222,7 @@ WHERE expires_at_ms IS NOT NULL AND state IN ('blocked', 'scheduled', 'ready') A
 ORDER BY expires_at_ms LIMIT :limit
 
 -- name: find_kept_too_long
-SELECT seq, id, queue, kind, attempt FROM task
+SELECT seq, id, queue, kind, state, attempt FROM task
 WHERE state = :state AND finished_at_ms IS NOT NULL AND finished_at_ms < :before_ms
 ORDER BY finished_at_ms LIMIT :limit
 

@@ -29,5 +29,8 @@ DELETE FROM worker WHERE id IN (SELECT id FROM worker WHERE heartbeat_at_ms < :b
 -- name: shift_heartbeats
 UPDATE worker SET heartbeat_at_ms = heartbeat_at_ms + :by_ms
 
+-- name: age_heartbeats
+UPDATE worker SET heartbeat_at_ms = :now_ms WHERE heartbeat_at_ms > :now_ms
+
 -- name: count_workers
 SELECT state, count(*) FROM worker GROUP BY state

@@ -21,6 +21,7 @@ from tqnode.ids import seq_of
 from tqnode.metrics import Metrics
 from tqnode.sql import statement
 from tqnode.store.gate import Gate
+from tqnode.store.shown import Shown
 from tqnode.store.tx import DISK_FAILURES, Effects, Tx
 
 T = TypeVar("T")
@@ -35,6 +36,11 @@ _ROLLBACK_SAVEPOINT = statement("rollback_savepoint")
 _TIME_OF_ID = 80
 GROUPS_HELD_MAX = 16
 """Groups that may be committed and not yet answered; behind them the next one grows."""
+GATHER_FROM = 8
+"""Operations in a group from which on the next one is given time to gather."""
+GATHER_S = 0.0004
+"""That time. While the event loop is at work, each statement has to wait for the interpreter; so many callers
+are served sooner by few large groups, begun when the loop has handed in what it had."""
 STEP_MS = 1_000
 """A wall clock this far from where the monotonic one expects it was stepped."""
 
@@ -92,9 +98,7 @@ class Writer:
         self._backlog_max = backlog_max
         self._group_max = group_max
         self._gate = gate
-        # Groups that a reader may have seen, and those of them that are answered.
-        self._shown = self._settled = 0
-        self._settling: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._shown = Shown()
         self._on_commit = on_commit
         self._on_step = on_step
         self._on_fatal = on_fatal
@@ -102,7 +106,7 @@ class Writer:
         self._background: deque[_Pending] = deque()
         self._arrived = threading.Condition()
         self._asleep = self._paused = self._busy = self._closing = False
-        self._resting = 0
+        self._resting = self._gathered = 0
         self._depths: dict[str, int] = {}
         self._seen = moment(clock, within_s=STEP_MS / 10_000)
         self.commit_s = 0.0
@@ -144,11 +148,7 @@ class Writer:
         Raises:
             TqnodeError: one of them could not be.
         """
-        if self._settled >= self._shown:
-            return
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._settling.append((self._shown, future))
-        await future
+        await self._shown.settled()
 
     def check_open(self) -> None:
         """Raises the error of :meth:`refuse`, if that was called."""
@@ -192,7 +192,7 @@ class Writer:
 
     def may_go_on(self) -> bool:
         """Whether it need not wait, for answers to be given or for the end of a pause."""
-        return not self._paused and self._shown - self._settled < GROUPS_HELD_MAX
+        return not self._paused and self._shown.held < GROUPS_HELD_MAX
 
     async def close(self) -> None:
         """Runs what waits, then closes the connection."""
@@ -223,6 +223,8 @@ class Writer:
             with self._arrived:
                 self._arrived.wait_for(self.may_go_on)
                 self._busy = True
+                if self._gathered >= GATHER_FROM and self._requests:
+                    self._arrived.wait(GATHER_S)
             group: list[_Pending] = []
             with contextlib.suppress(IndexError):  # abandoned meanwhile
                 while self._requests and len(group) < self._group_max:
@@ -249,7 +251,7 @@ class Writer:
                 self._arrived.notify_all()
 
     def _handle(self, group: list[_Pending]) -> None:
-        self._shown += 1  # before the first reader can see it
+        self._shown.show()
         try:
             try:
                 effects = self._transact(group, isolated=False)
@@ -312,6 +314,7 @@ class Writer:
             # Without a change nothing is fsynced.
             self._metrics.fsync_seconds.observe(self.commit_s)
             self._metrics.group_size.observe(len(group) + tx.joined)
+        self._gathered = len(group) + tx.joined
         self._next_seq = tx.next_seq
         self._id_ms = tx.id_ms
         self._depths = tx.depths
@@ -381,18 +384,7 @@ class Writer:
                 pending.future.set_exception(error)
         if refusal is None:
             self._on_commit(effects)
-        self._settle(refusal)
-
-    def _settle(self, refusal: TqnodeError | None) -> None:
-        self._settled += 1
-        while self._settling and (self._settling[0][0] <= self._settled or refusal is not None):
-            _, future = self._settling.popleft()
-            if future.done():
-                continue
-            if refusal is None:
-                future.set_result(None)
-            else:
-                future.set_exception(refusal)
-        if self._shown - self._settled == GROUPS_HELD_MAX - 1:
+        self._shown.settle(refusal)
+        if self._shown.held == GROUPS_HELD_MAX - 1:
             with self._arrived:
                 self._arrived.notify_all()

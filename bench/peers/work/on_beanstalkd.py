@@ -1,13 +1,13 @@
 """beanstalkd with the greenstalk client. As a program it is the consumer, with a connection for each slot."""
 
-from threading import Thread
+from threading import Thread, local
 
 import greenstalk
 
 from bench.peers.peer import SLOTS
 from bench.peers.work.task import URL, append
 
-_clients: list[greenstalk.Client] = []
+_own = local()  # its client is for one thread at a time
 
 
 def connected() -> greenstalk.Client:
@@ -17,10 +17,10 @@ def connected() -> greenstalk.Client:
 
 
 def one(count: int) -> None:
-    if not _clients:
-        _clients.append(connected())
+    if not hasattr(_own, "client"):
+        _own.client = connected()
     for _ in range(count):
-        _clients[0].put("no_op")
+        _own.client.put("no_op")
 
 
 def work() -> None:

@@ -76,7 +76,7 @@ class Claimed(Answer, kw_only=True):
 
 
 class Heartbeat(Request, kw_only=True):
-    """Resets the lease to now + ``lease_s`` (the task's own when absent)."""
+    """Resets the lease to now + ``lease_s``, its length from then on (as long as before when absent)."""
 
     token: Token
     lease_s: PositiveSeconds | None = None

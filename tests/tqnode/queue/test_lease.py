@@ -22,11 +22,14 @@ async def test_a_heartbeat_gives_the_lease_its_full_time_again(core: Core) -> No
     assert (await core.task(task.id)).lease_expires_at_ms == core.clock.now_ms() + 10_000
 
 
-async def test_a_heartbeat_may_ask_for_another_time_longer_or_shorter(core: Core) -> None:
+async def test_a_heartbeat_may_ask_for_another_time_longer_or_shorter_that_holds_from_then_on(
+    core: Core,
+) -> None:
     task = await core.running(lease_ms=10_000)
-    assert await beat(core, task, lease_ms=60_000) == core.clock.now_ms() + 60_000
-    assert await beat(core, task, lease_ms=1_000) == core.clock.now_ms() + 1_000
     assert await beat(core, task) == core.clock.now_ms() + 10_000
+    for lease_ms in (60_000, 1_000):
+        assert await beat(core, task, lease_ms=lease_ms) == core.clock.now_ms() + lease_ms
+        assert await beat(core, task) == core.clock.now_ms() + lease_ms
 
 
 async def test_a_heartbeat_carries_progress_and_keeps_the_last(core: Core) -> None:
@@ -198,3 +201,29 @@ async def test_a_reclaimed_task_gives_up_a_key_that_another_took_meanwhile(core:
     assert (await core.task(task.id)).unique_key is None
     assert (await core.task(successor)).unique_key == "k"
     assert await core.state(task.id) is READY
+
+
+async def test_leases_that_run_out_together_leave_each_task_its_own_past_and_place(core: Core) -> None:
+    keyed_fields = {"unique_key": "k", "unique_states": "blocked scheduled ready"}
+    crashed_before = await core.enqueue(lease_ms=1_000)
+    await crash(core, crashed_before)
+    for fields in ({}, {"max_attempts": 1}, keyed_fields, {"queue": "other"}, {"priority": 200}):
+        await core.enqueue(**{"lease_ms": 1_000} | fields)
+    claimed = await core.claim("default", "other", max=10, worker="w9")
+    first, again, plain, last, keyed, other = claimed
+    assert again.id == crashed_before
+    await beat(core, first, progress=b"7")
+    successor = await core.enqueue(**keyed_fields)
+    await core.sweep_after(1)
+    assert await core.state(last.id) is DEAD
+    assert (await core.task(keyed.id)).unique_key is None
+    assert [error.attempt for error in (await core.task(again.id)).errors] == [1, 2]
+    assert (await core.task(again.id)).attempted_by == ("w1", "w9")
+    assert (await core.task(first.id)).progress == b"7"
+    for task in (first, plain, keyed, other):
+        stored = await core.task(task.id)
+        assert (stored.state, stored.crashes, stored.attempted_by) == (READY, 1, ("w9",))
+        assert [error.type for error in stored.errors] == ["LeaseExpired"]
+    line = [first.id, again.id, plain.id, keyed.id, successor, other.id]
+    assert [task.id for task in await core.claim("default", "other", max=10)] == line
+    assert await core.drift() == []

@@ -6,7 +6,8 @@ import pytest
 from tests.tqnode.nodes import Core, open_core, spec
 from tests.waiting import eventually_async
 from tqnode.errors import NotFound, QueueFull
-from tqnode.queue import PURGE_SLICE, queues
+from tqnode.queue import queues
+from tqnode.queue.sliced import SLICE_MIN
 from tqnode.task import FINAL, WAITING, Complete, TaskState
 
 
@@ -90,21 +91,30 @@ async def test_a_purge_deletes_the_states_it_names_of_its_queue_alone(core: Core
     assert await core.count("task_tag") == 0
 
 
+async def test_a_purge_takes_the_tags_of_its_tasks_and_leaves_those_of_others(core: Core) -> None:
+    await core.queue.enqueue([spec(tags=("a", "b")), spec(), spec(tags=("b", "c")), spec(tags=())])
+    await core.queue.enqueue([spec(queue="other", tags=("a", "c"))])
+    assert await core.queue.purge("default", [TaskState.READY]) == 4
+    (kept,) = await core.rows("SELECT seq FROM task")
+    assert await core.rows("SELECT tag, seq FROM task_tag ORDER BY tag") == [("a", *kept), ("c", *kept)]
+    assert await core.count("task_body") == 1
+
+
 async def test_a_large_purge_lets_others_write_between_its_slices(core: Core) -> None:
-    await core.queue.enqueue([spec() for _ in range(PURGE_SLICE * 3 + 7)])
+    await core.queue.enqueue([spec() for _ in range(SLICE_MIN * 20 + 7)])
     purging = asyncio.create_task(core.queue.purge("default", [TaskState.READY]))
     beside = 0
     while not purging.done():
         await core.store.write(lambda _: None)
         beside += 1
-    assert await purging == PURGE_SLICE * 3 + 7
+    assert await purging == SLICE_MIN * 20 + 7
     assert beside > 3
     assert await core.count("task") == await core.count("task_body") == 0
 
 
 async def test_a_purge_of_exactly_one_slice_ends(core: Core) -> None:
-    await core.queue.enqueue([spec() for _ in range(PURGE_SLICE)])
-    assert await core.queue.purge("default", [TaskState.READY]) == PURGE_SLICE
+    await core.queue.enqueue([spec() for _ in range(SLICE_MIN)])
+    assert await core.queue.purge("default", [TaskState.READY]) == SLICE_MIN
 
 
 async def test_a_purge_finds_its_tasks_among_many_others_without_looking_at_all_at_once(

@@ -179,6 +179,7 @@ async def until_heard(sender: Talker, receiver: Talker, to: str, term: int) -> N
         return Release(term) in receiver.messages()
 
     await eventually_async(sent_and_come, every_s=0.05)
+    await sender.until_connected(to)
 
 
 class Wire:

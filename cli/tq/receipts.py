@@ -1,0 +1,86 @@
+"""The whole answer to an enqueue, told from what was sent and the short answer that many tasks get."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+
+from tq import wire
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_read = msgspec.json.Decoder(wire.NewTask)
+
+
+class Terms(NamedTuple):
+    """What a node gives a task that leaves it open; ``None`` where it has not been heard yet."""
+
+    max_attempts: int | None = None
+    lease_s: float | None = None
+
+    def cover(self, new: wire.NewTask) -> bool:
+        """Whether all that ``new`` leaves open is known."""
+        return (self.max_attempts is not None or new.max_attempts is not None) and (
+            self.lease_s is not None or new.lease_s is not None
+        )
+
+    def heard(self, new: wire.NewTask, task: wire.Task) -> Terms:
+        """With what the whole answer to one task says of it."""
+        return Terms(
+            max_attempts=task.max_attempts if new.max_attempts is None else self.max_attempts,
+            lease_s=task.lease_s if new.lease_s is None else self.lease_s,
+        )
+
+
+def as_read(row: bytes) -> wire.NewTask | None:
+    """A task's JSON as the node reads it; ``None`` if only the node can say what becomes of it.
+
+    That is one with a unique key, which another task may hold; one with a moment or a delay, which count by
+    the node's clock; and one that no node takes.
+    """
+    try:
+        new = _read.decode(row)
+    except msgspec.MsgspecError:
+        return None
+    moments = new.delay_s, new.run_at, new.expires_at
+    return None if new.unique is not None or moments != (None, None, None) else new
+
+
+def told(new: wire.NewTask, row: wire.Enqueued, terms: Terms) -> wire.Task:
+    """What the node would have answered, had it been sent this one task.
+
+    Args:
+        new: the task as :func:`as_read` gives it.
+        row: its short answer.
+        terms: those of the node; they cover the task.
+    """
+    assert row.id is not None and row.state is not None and terms.cover(new)  # noqa: PT018, S101  # as sent
+    made_at = _stamp(int(row.id[:8] + row.id[9:13], 16))
+    return wire.Task(
+        id=row.id,
+        queue=new.queue,
+        kind=new.kind,
+        state=row.state,
+        priority=new.priority,
+        created_at=made_at,
+        run_at=made_at,
+        attempt=0,
+        max_attempts=(new.max_attempts or terms.max_attempts) or 0,
+        lease_s=(terms.lease_s or 0.0) if new.lease_s is None else _to_the_ms(new.lease_s),
+        tags=list(dict.fromkeys(new.tags)),
+        retry=new.retry,
+        timeout_s=None if new.timeout_s is None else _to_the_ms(new.timeout_s),
+    )
+
+
+def _to_the_ms(seconds: float) -> float:
+    return max(1, round(seconds * 1000)) / 1000
+
+
+@lru_cache(64)
+def _stamp(at_ms: int) -> str:
+    """A moment in answers; remembered, since the tasks of a request share it."""
+    moment = _EPOCH + timedelta(milliseconds=at_ms)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.").rjust(20, "0") + f"{at_ms % 1000:03d}Z"

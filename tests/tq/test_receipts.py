@@ -1,0 +1,47 @@
+"""The whole answer to one of many tasks."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+import tq
+from tests.tq.driving import task_row
+from tq import wire
+from tq.receipts import Terms, as_read, told
+
+ID = "018f0000-0000-7000-8000-000000000001"
+ROW = wire.Enqueued(id=ID, state="ready")
+
+
+def read(**options: Any) -> wire.NewTask:
+    task = as_read(msgspec.json.encode(tq.new_task("k", **options)))
+    assert task is not None
+    return task
+
+
+def test_an_answer_has_the_moment_in_its_id_and_what_was_sent() -> None:
+    new = read(queue="q", priority=1, tags=["b", "a", "b"], timeout_s=0.0001, max_attempts=3, lease_s=2)
+    task = told(new, ROW, Terms())
+    assert task.id == ID
+    assert (task.queue, task.kind, task.priority, task.state) == ("q", "k", 1, "ready")
+    assert task.created_at == task.run_at == "2024-04-21T09:32:31.104Z"
+    assert task.tags == ["b", "a"]
+    assert (task.timeout_s, task.max_attempts, task.lease_s) == (0.001, 3, 2.0)
+
+
+def test_what_a_task_leaves_open_is_as_the_node_gave_it_before() -> None:
+    whole = msgspec.convert(task_row(ID) | {"max_attempts": 4, "lease_s": 7.5}, wire.Task)
+    terms = Terms().heard(read(max_attempts=4), whole)
+    assert terms == Terms(lease_s=7.5)
+    assert not terms.cover(read())
+    assert terms.cover(read(max_attempts=1))
+    terms = terms.heard(read(lease_s=1), whole)
+    assert terms == Terms(max_attempts=4, lease_s=7.5)
+    task = told(read(), ROW, terms)
+    assert (task.max_attempts, task.lease_s) == (4, 7.5)
+
+
+@pytest.mark.parametrize("row", [b"{}", b'{"kind":"k","priority":256}', b"[", b'{"kind":"k","unknown":1}'])
+def test_what_no_node_takes_is_not_read(row: bytes) -> None:
+    assert as_read(row) is None

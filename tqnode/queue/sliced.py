@@ -1,0 +1,61 @@
+"""Cuts long work of the writer into slices that leave room for requests, each as large as its time allows.
+
+The sweeper and a purge run theirs through it.
+"""
+
+from collections.abc import Callable
+
+from tqnode.clock import Clock
+from tqnode.store import Store, Tx
+
+SLICE_S = 0.005
+"""How long one slice is meant to hold the writer: a claim may come just behind it, and another goes along in
+the claim's own transaction; together they are to stay below 10 ms."""
+SLICE_MIN, SLICE_MAX = 128, 4_000
+"""Pieces in a slice. However slow the disk is, with fewer the work would not keep up with the requests, whose
+groups grow."""
+
+Slice = Callable[[Tx, int], int]
+
+
+class Sliced:
+    """One piece of long work.
+
+    Args:
+        work: does up to the given number of pieces; answers how many it did.
+    """
+
+    def __init__(self, work: Slice) -> None:
+        self.work = work
+        self.limit = SLICE_MIN
+        self.full = False
+        """Whether the last slice did as much as it was allowed: there may be more to do."""
+
+    async def run_one(self, store: Store, clock: Clock) -> int:
+        """Has the writer do a slice after the requests at hand; how many pieces it did.
+
+        Raises:
+            TqnodeError: what a write may raise.
+        """
+        limit = self.limit
+        took_s = 0.0
+
+        def operation(tx: Tx) -> int:
+            nonlocal took_s
+            began = clock.monotonic()
+            done = self.work(tx, limit)
+            took_s = clock.monotonic() - began
+            return done
+
+        done = await store.write(operation, background=True)
+        self.full = done >= limit
+        self.adapt(took_s + store.commit_s, full=self.full)
+        return done
+
+    def adapt(self, took_s: float, *, full: bool) -> None:
+        """Sizes the next slice after one that took ``took_s``; ``full``: it did as much as it was allowed."""
+        if took_s > SLICE_S:
+            self.limit = max(SLICE_MIN, self.limit // 2)
+        elif full and took_s < SLICE_S / 3:
+            # A slice that had little to do says nothing of how long a larger one takes.
+            self.limit = min(SLICE_MAX, self.limit * 2)
