@@ -1,4 +1,4 @@
-"""What time alone does to tasks: leases run out, delays end, tasks expire, old rows go.
+"""What time alone does: leases run out, delays end, schedules come due, tasks expire, old rows go.
 
 Each piece of work is one background operation of the writer, bounded so that it holds the writer for
 at most :data:`SLICE_S`; the sweeper sleeps until the next thing is due.
@@ -96,6 +96,7 @@ class Sweeper:
         work: list[Slice] = [
             lambda tx, limit: keeper.reclaim(tx, limit, reachable_ms=self._reachable_ms()),
             make_due_ready,
+            self._queue.scheduler.fire_due,
             partial(delete_outdated, movement=self._queue.movement),
             lambda tx, limit: (
                 drop_silent_workers(tx, limit, silent_ms=silent_ms)

@@ -14,7 +14,7 @@ _DELETE_SILENT = statement("delete_silent_workers")
 _SHIFT_HEARTBEATS = statement("shift_heartbeats")
 _DELETE_OLD_IDEMPOTENCY = statement("delete_old_idempotency")
 _PAGES = statement("page_counts")
-_NEXT = tuple(map(statement, ("next_due", "next_lease_end", "next_expiry")))
+_NEXT = tuple(map(statement, ("next_due", "next_lease_end", "next_expiry", "next_schedule")))
 
 FREE_PAGES_KEPT = 256
 """Free pages left in the file for the next tasks; giving back and growing again costs more."""

@@ -19,8 +19,8 @@
         │   ├── UnsupportedMediaType, MethodNotAllowed, InvalidHttp
         │   └── RequestTimeout   the body did not arrive in time
         ├── Unauthorized, Forbidden
-        ├── NotFound             TaskNotFound, WorkerNotFound, QueueNotFound, NodeNotFound, PageNotFound,
-        │                        RouteNotFound
+        ├── NotFound             TaskNotFound, WorkerNotFound, QueueNotFound, ScheduleNotFound, NodeNotFound,
+        │                        PageNotFound, RouteNotFound
         ├── NotLeader            another node leads, and could not be followed to
         ├── Conflict
         │   ├── LeaseLost        the token is not the task's current one
@@ -251,6 +251,10 @@ class QueueNotFound(NotFound):
     """No such queue."""
 
 
+class ScheduleNotFound(NotFound):
+    """No such schedule."""
+
+
 class PageNotFound(NotFound):
     """No such page of documentation."""
 
@@ -335,6 +339,9 @@ CODES: dict[str, type[TqError]] = {
     "missing_field": MissingField,
     "batch_too_large": BatchTooLarge,
     "too_many_values": TooManyValues,
+    "invalid_cron": InvalidField,
+    "unknown_time_zone": InvalidField,
+    "too_many_schedules": InvalidField,
     "outside_archive": OutsideArchive,
     "no_archive": NoArchive,
     "invalid_cursor": InvalidCursor,
@@ -350,6 +357,7 @@ CODES: dict[str, type[TqError]] = {
     "task_not_found": TaskNotFound,
     "worker_not_found": WorkerNotFound,
     "queue_not_found": QueueNotFound,
+    "schedule_not_found": ScheduleNotFound,
     "node_not_found": NodeNotFound,
     "page_not_found": PageNotFound,
     "route_not_found": RouteNotFound,
