@@ -16,7 +16,7 @@ PAGE = (Path(tqweb.__file__).parent / "docs" / "api.md").read_text()
 EXAMPLE = re.compile(r"```sh\n(curl .+?)\n```\n(?:```json\n(.+?)\n```\n)?", re.DOTALL)
 # What differs from run to run; all else must be as written.
 VARYING = re.compile(
-    r"id|token|.*_at|at|then|task|next_cursor|request_id|uptime_s|version|file|free|oldest_ready_age_s|since_start"
+    r"id|token|.*_at|at|then|task|next_cursor|request_id|uptime_s|version|file|free|oldest_ready_age_s|since_start|next_runs"
 )
 
 
