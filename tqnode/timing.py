@@ -5,7 +5,6 @@ what becomes of those that a change of the clocks leaves out or has twice, is de
 do so for expressions with five fields alone, and in one way alone.
 """
 
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -31,7 +30,6 @@ _MILLISECOND = timedelta(milliseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = datetime(9990, 1, 1)  # noqa: DTZ001  # local time: beyond it, sums of years overflow
 _FIRST = datetime(1900, 1, 1)  # noqa: DTZ001  # likewise
-_WILD_HOUR = re.compile(r"\*.*")
 
 
 class Cron(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,8 +140,8 @@ def cron(expression: str, time_zone: str, *, dst_gap: Gap | None, dst_overlap: O
     Args:
         expression: as for :class:`Cron`; what is between its fields does not matter.
         time_zone: an IANA name.
-        dst_gap: None is ``skip`` where the hours begin with a star, else ``run``: as Vixie's cron does it,
-            so that what runs each hour keeps its interval and what names its hour runs once each day.
+        dst_gap: None is ``skip`` where hours, minutes or seconds begin with a star, else ``run``: as Vixie's
+            cron does it, so that what runs at intervals keeps them and what names its time runs once a day.
         dst_overlap: None is, likewise, ``twice`` or ``once``.
 
     Raises:
@@ -156,7 +154,7 @@ def cron(expression: str, time_zone: str, *, dst_gap: Gap | None, dst_overlap: O
         )
     fields = expression.split()
     _judge(" ".join(fields))
-    wild = _WILD_HOUR.match(fields[-4]) is not None
+    wild = any(field.startswith("*") for field in fields[:-3])
     return Cron(
         expression=" ".join(fields),
         time_zone=time_zone,

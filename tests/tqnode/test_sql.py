@@ -95,6 +95,10 @@ QUICK = {
     "next_expiry": "task_expiry",
     "read_task": "INTEGER PRIMARY KEY",
     "delete_old_idempotency": "idempotency_age",
+    "find_due_schedules": "schedule_due",
+    "next_schedule": "schedule_due",
+    "read_schedule": "PRIMARY KEY",
+    "list_schedules": "PRIMARY KEY",
 }
 
 

@@ -134,6 +134,8 @@ class Firing:
         for tick in now.ticks:
             try:
                 schedule = tx.atomically(partial(self._tick, tx, schedule, tick, late=tick in now.late))
+            except UniqueConflict:
+                schedule = self._left_out(schedule, "unique")
             except QueueFull as error:
                 logger.warning("schedule %s waits: %s", schedule.name, error.detail)
                 next_ms, due_ms = tick, tx.now_ms + round(error.retry_after_s * 1000)
@@ -162,6 +164,7 @@ class Firing:
 
         Raises:
             QueueFull: there is no room for it.
+            UniqueConflict: another task holds its key, and goes on to.
         """
         last = schedule.last_task
         if last is not None and schedule.overlap != "allow" and not _is_final(tx, last):
@@ -169,12 +172,9 @@ class Firing:
                 return self._left_out(schedule, "overlap")
             self._manager.cancel(tx, last)
         spec = task_of(schedule, tick, late=late, now_ms=tx.now_ms)
-        try:
-            (made,) = self._enqueuer.enqueue(tx, [spec])
-        except UniqueConflict:
-            return self._left_out(schedule, "unique")
+        (made,) = self._enqueuer.enqueue(tx, [spec])
         if made.duplicate and spec.unique_mode == "skip":
-            return self._left_out(schedule, "unique")
+            raise UniqueConflict(f"task {made.id} holds the key {spec.unique_key!r}", task=made.id)
         self._metrics.schedule_fires.inc()
         return msgspec.structs.replace(schedule, fired_ms=tick, last_task=made.id, fires=schedule.fires + 1)
 

@@ -133,6 +133,8 @@ def put(tx: Tx, spec: ScheduleSpec, *, limit: int) -> tuple[Schedule, bool]:
         InvalidField: it never ticks, or there are too many already.
     """
     row = tx.one(_READ, {"name": spec.name})
+    if spec.timing.after(tx.now_ms) is None:
+        raise InvalidField("no time to come is like that", field="cron", code="invalid_cron")
     if row is None:
         if sum(count for _, count in tx.all(_COUNT)) >= limit:
             raise InvalidField(
@@ -140,8 +142,6 @@ def put(tx: Tx, spec: ScheduleSpec, *, limit: int) -> tuple[Schedule, bool]:
                 limit=limit,
                 code="too_many_schedules",
             )
-        if spec.timing.after(tx.now_ms) is None:
-            raise InvalidField("no time to come is like that", field="cron", code="invalid_cron")
         _write(tx, spec, None)
     else:
         old = _schedule_of(row)

@@ -8,7 +8,6 @@ import click
 from tq.commands.base import (
     Command,
     ExitCode,
-    Failed,
     Group,
     command,
     complain,
@@ -28,9 +27,22 @@ if TYPE_CHECKING:
 # What is passed on to the client under the same name: of the task, and of the schedule.
 _OF_TASK = ("queue", "priority", "max_attempts", "lease_s", "timeout_s")
 _OF_SCHEDULE = (
-    *("cron", "every_s", "time_zone", "dst_gap", "dst_overlap", "missed", "overlap", "paused", "expires_s"),
+    *("cron", "every_s", "time_zone", "dst_gap", "dst_overlap"),
+    *("missed", "overlap", "paused", "expires_s"),
 )
 NEXT_DEFAULT = 10
+
+
+class Name(click.ParamType[str]):
+    """A schedule's name; the node says what else is wrong with it."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        # It becomes a part of a path, where these name something else.
+        if not str(value).strip("."):
+            self.fail(f"{value!r} names nothing", param, ctx)
+        return str(value)
 
 
 @click.group(
@@ -54,7 +66,7 @@ def schedule() -> None:
         "tq schedule put payday pay @staff.json --cron '0 9 LW * *' --missed all -q payroll",
     ),
 )
-@click.argument("name")
+@click.argument("name", type=Name())
 @click.argument("kind")
 @click.argument("payload", metavar="[JSON | @FILE | -]", required=False)
 @click.option(
@@ -65,12 +77,12 @@ def schedule() -> None:
 @click.option(
     "--dst-gap",
     type=click.Choice(("run", "skip")),
-    help="Times that clocks pass over: run then, or leave out (default: skip for * hours, else run).",
+    help="Times that clocks pass over: run when they have, or leave out (default: as cron does).",
 )
 @click.option(
     "--dst-overlap",
     type=click.Choice(("once", "twice")),
-    help="Times that come twice when clocks go back (default: twice for * hours, else once).",
+    help="Times that come twice when clocks go back (default: as cron does).",
 )
 @click.option(
     "--missed",
@@ -193,7 +205,7 @@ def list_schedules(as_json: bool) -> None:
 
 
 @command("get", examples=("tq schedule get nightly", "tq schedule get nightly --json | jq .next_runs"))
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, type=Name())
 @json_option()
 def get(names: tuple[str, ...], as_json: bool) -> int:
     """Show schedules in full."""
@@ -201,7 +213,7 @@ def get(names: tuple[str, ...], as_json: bool) -> int:
 
 
 @command("next", examples=("tq schedule next nightly", "tq schedule next nightly -n 50"))
-@click.argument("name")
+@click.argument("name", type=Name())
 @click.option(
     "--count", "-n", type=click.IntRange(1, 100), default=NEXT_DEFAULT, show_default=True, help="How many."
 )
@@ -225,7 +237,7 @@ def next_runs(name: str, count: int, as_json: bool) -> None:
 
 
 def _steering(name: str, act: "Callable[[Client, str], Schedule]", help_text: str) -> Command:
-    @click.argument("names", metavar="NAME...", nargs=-1, required=True)
+    @click.argument("names", metavar="NAME...", nargs=-1, required=True, type=Name())
     @json_option("each schedule as JSON")
     def steer(names: tuple[str, ...], as_json: bool) -> int:
         def one(client: "Client", schedule: str) -> None:
@@ -246,7 +258,7 @@ def _steering(name: str, act: "Callable[[Client, str], Schedule]", help_text: st
 
 
 @command("delete", examples=("tq schedule delete nightly",))
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, type=Name())
 @json_option()
 def delete(names: tuple[str, ...], as_json: bool) -> int:
     """Delete schedules.
@@ -277,8 +289,6 @@ def _each(names: Sequence[str], act: "Callable[[Client, str], None]", *, verb: s
             except NotFound as error:
                 complain(f"schedule {verb}: {failure(error).message}")
                 code = ExitCode.NOT_FOUND
-            except ValueError as error:
-                raise Failed(str(error), code=ExitCode.USAGE) from None
     return code
 
 
