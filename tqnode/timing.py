@@ -29,7 +29,7 @@ _SECOND = timedelta(seconds=1)
 _MILLISECOND = timedelta(milliseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = datetime(9990, 1, 1)  # noqa: DTZ001  # local time: beyond it, sums of years overflow
-_FIRST = datetime(1900, 1, 1)  # noqa: DTZ001  # likewise
+_FIRST = datetime(1900, 1, 1)  # noqa: DTZ001  # local time: no schedule looks back this far
 
 
 class Cron(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,7 +191,6 @@ def _matches(expression: str, local: datetime, *, reverse: bool = False) -> Cron
 
 
 def _check_zone(time_zone: str) -> None:
-    # Those of the database alone: the files of a system hold others, such as the host's own.
     if time_zone not in _zones():
         raise _unknown_zone()
 
@@ -227,7 +226,8 @@ def following(timing: Timing, at_ms: int, count: int) -> Iterator[int]:
 
 @cache
 def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    # The host's own is another one on each node.
+    return frozenset(available_timezones()) - {"localtime", "Factory"}
 
 
 def _offset(zone: ZoneInfo, local: datetime, fold: int) -> timedelta:

@@ -37,7 +37,7 @@ STATS = {
 SCHEDULE = {
     "name": "n",
     "every_s": 5.0,
-    "task": {"kind": "k", "queue": "q", "priority": 1, "max_attempts": 1, "lease_s": 1.0, "payload": [1]},
+    "task": {"kind": "k", "queue": "q", "priority": 1, "max_attempts": 1, "lease_s": 1.0},
     "missed": "one",
     "overlap": "allow",
     "paused": False,

@@ -187,7 +187,7 @@ def _unique_of(spec: TaskSpec) -> wire.Unique | None:
     return wire.Unique(
         key=spec.unique_key,
         on_conflict=spec.unique_mode,  # type: ignore[arg-type]  # it came from one of these
-        states=spec.unique_states.split(),  # type: ignore[arg-type]  # likewise
+        states=spec.unique_states.split(),  # type: ignore[arg-type]  # they came from these
     )
 
 
