@@ -1,7 +1,8 @@
 """Schedules on real nodes: whatever is killed, handed over or restarted, each tick makes its task once."""
 
 import random
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -45,13 +46,13 @@ def test_kills_around_ticks_neither_lose_nor_double_one(tmp_path: Path) -> None:
             due = datetime.fromisoformat(client.schedule("often").next_runs[0]).timestamp()
             # From a little before a tick to a little after it: its transaction may be anywhere.
             after_ms = chance.uniform(-60, 120)
-            eventually(lambda due=due, after_ms=after_ms: now() >= due + after_ms / 1000, every_s=0.001)
+            eventually(partial(is_past, due + after_ms / 1000), every_s=0.001)
             node.kill()
             node.restart()
             # The same definition at each start, as programs do it.
             again = client.put_schedule("often", tq.new_task("k", queue="often"), every_s=1, missed="all")
             assert again.created_at == kept.created_at
-            eventually(lambda before=before: len(ticks(client, "often")) > before, within_s=WITHIN_S)
+            eventually(partial(has_more, client, before), within_s=WITHIN_S)
         for name in ("often", "cron"):
             client.pause_schedule(name)
             found = ticks(client, name)
@@ -62,7 +63,15 @@ def test_kills_around_ticks_neither_lose_nor_double_one(tmp_path: Path) -> None:
 
 
 def now() -> float:
-    return datetime.now().timestamp()  # noqa: DTZ005  # the moment alone counts
+    return datetime.now(UTC).timestamp()
+
+
+def is_past(moment: float) -> bool:
+    return now() >= moment
+
+
+def has_more(client: tq.Client, before: int) -> bool:
+    return len(ticks(client, "often")) > before
 
 
 def test_a_worker_that_waits_gets_the_task_of_a_tick_in_time(tmp_path: Path) -> None:
@@ -81,18 +90,14 @@ def test_a_worker_that_waits_gets_the_task_of_a_tick_in_time(tmp_path: Path) -> 
 def test_a_killed_leader_and_a_handover_neither_lose_nor_double_a_tick(tmp_path: Path) -> None:
     with three_nodes(tmp_path) as nodes, tq.Client(nodes.urls, timeout_s=WITHIN_S) as client:
         client.put_schedule("often", tq.new_task("k", queue="often"), every_s=1, missed="all")
-
-        def more(count: int) -> bool:
-            return len(ticks(client, "often")) >= count
-
-        eventually(lambda: more(3), within_s=WITHIN_S)
+        eventually(partial(has_more, client, 2), within_s=WITHIN_S)
         nodes.kill_leader()
         seen = len(ticks(client, "often"))
-        eventually(lambda: more(seen + 3), within_s=WITHIN_S)
+        eventually(partial(has_more, client, seen + 2), within_s=WITHIN_S)
         nodes.make_whole()
         client.handover()
         seen = len(ticks(client, "often"))
-        eventually(lambda: more(seen + 3), within_s=WITHIN_S)
+        eventually(partial(has_more, client, seen + 2), within_s=WITHIN_S)
         client.pause_schedule("often")
         assert_each_once(ticks(client, "often"), 1.0)
         assert client.schedule("often").skips == 0
