@@ -201,7 +201,7 @@ def test_what_is_no_cron_expression_is_refused_and_told_how_it_is_written(expres
     assert (refused.value.field, refused.value.code) == ("cron", "invalid_cron")
 
 
-@pytest.mark.parametrize("expression", ["0 0 30 2 *", "0 0 31 4,6 *"])
+@pytest.mark.parametrize("expression", ["0 0 30 2 *", "0 0 31 4,6 *", "0 0 */40 * MON#2"])
 def test_a_day_that_never_comes_is_refused(expression: str) -> None:
     with pytest.raises(InvalidField) as refused:
         cron(expression, "UTC", dst_gap=None, dst_overlap=None)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import takewhile
 
 import msgspec
 
@@ -82,7 +83,8 @@ def due(timing: Timing, *, next_ms: int, now_ms: int, missed: Missed, room: int)
             if earlier is None or earlier < next_ms:
                 break
             first = earlier
-        ticks = [first, *(tick for tick in following(timing, first, room - 1) if tick <= latest)]
+        rest = following(timing, first, room - 1)
+        ticks = [first, *takewhile(lambda tick: tick <= latest, rest)]
     elif missed == "one" or now_ms - latest <= LATE_MS:
         ticks = [latest]
     else:

@@ -340,3 +340,17 @@ async def test_what_a_tick_makes_is_told_like_any_other_enqueue(core: Core) -> N
     info = await core.queue.queue("q")
     assert info.counts == {TaskState.READY: 1}
     assert (await core.queue.stats()).since_start["enqueued"] == 1
+
+
+def test_no_tick_is_reckoned_beyond_what_is_needed() -> None:
+    reckoned: list[int] = []
+
+    class Counted(Every, frozen=True):
+        def after(self, at_ms: int) -> int | None:
+            reckoned.append(at_ms)
+            return super().after(at_ms)
+
+    timing = Counted(every_ms=1_000, anchor_ms=0)
+    plan = due(timing, next_ms=1_000, now_ms=1_500, missed="all", room=500)
+    assert list(plan.ticks) == [1_000]
+    assert len(reckoned) <= 2
