@@ -62,8 +62,8 @@ class AsyncSteering(ABC):
             options: see :class:`tq.schedule_calls.ScheduleOptions`; ``cron`` or ``every_s`` is needed.
 
         Raises:
-            InvalidField: its ``code`` is ``invalid_cron``, ``unknown_time_zone`` or
-                ``too_many_schedules``, or something else is wrong with a field.
+            InvalidCron, UnknownTimeZone, TooManySchedules: what they say.
+            InvalidField: something else is wrong with a field.
         """
         return await self._call(schedule_calls.put_schedule(name, task, options))
 

@@ -13,6 +13,7 @@
         │   ├── InvalidField     one field is wrong: ``field`` and ``limit`` say which and how
         │   │   ├── UnknownField, MissingField, DuplicateKey, NumberOutOfRange, InvalidText
         │   │   ├── TooDeep, TooManyValues, BatchTooLarge
+        │   │   ├── InvalidCron, UnknownTimeZone, TooManySchedules
         │   │   └── OutsideArchive, NoArchive
         │   ├── InvalidCursor
         │   ├── BodyTooLarge, HeadersTooLarge
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tq.wire import Enqueued, Problem
-
-EXCERPT_CHARS_MAX = 300
 
 
 class TqError(Exception):
@@ -189,6 +188,18 @@ class BatchTooLarge(InvalidField):
 
 class TooManyValues(InvalidField):
     """The body holds more JSON values than ``limit``."""
+
+
+class InvalidCron(InvalidField):
+    """It is no cron expression, or no time to come is like it."""
+
+
+class UnknownTimeZone(InvalidField):
+    """The IANA database has no time zone of that name."""
+
+
+class TooManySchedules(InvalidField):
+    """The node has as many schedules as it allows: ``limit``."""
 
 
 class OutsideArchive(InvalidField):
@@ -339,9 +350,9 @@ CODES: dict[str, type[TqError]] = {
     "missing_field": MissingField,
     "batch_too_large": BatchTooLarge,
     "too_many_values": TooManyValues,
-    "invalid_cron": InvalidField,
-    "unknown_time_zone": InvalidField,
-    "too_many_schedules": InvalidField,
+    "invalid_cron": InvalidCron,
+    "unknown_time_zone": UnknownTimeZone,
+    "too_many_schedules": TooManySchedules,
     "outside_archive": OutsideArchive,
     "no_archive": NoArchive,
     "invalid_cursor": InvalidCursor,
@@ -378,23 +389,3 @@ CODES: dict[str, type[TqError]] = {
     "internal": ServerError,
     "outcome_unknown": OutcomeUnknown,
 }
-
-
-def from_problem(problem: Problem) -> TqError:
-    """The exception for a problem document; :class:`ApiError` for a code this version does not know."""
-    kind = CODES.get(problem.code, ApiError)
-    if issubclass(kind, ApiError):
-        return kind(problem.detail or problem.title, status=problem.status, problem=problem)
-    error = kind(problem.detail or problem.title)
-    error.status = problem.status
-    error.retry_after_s = problem.retry_after_s
-    error.request_id = problem.request_id
-    return error
-
-
-def from_bytes(body: bytes, *, status: int, url: str) -> ApiError:
-    """The error for an answer that is no problem document, with a bounded excerpt of what it said."""
-    text = body[: EXCERPT_CHARS_MAX * 4].decode(errors="replace")
-    words = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    said = words[:EXCERPT_CHARS_MAX] + ("…" if len(words) > EXCERPT_CHARS_MAX else "")
-    return ApiError(f"{url} answered {status}, not as a node does: {said or '(nothing)'}", status=status)

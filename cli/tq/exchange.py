@@ -13,6 +13,7 @@ from tq.calls import Call, Repeat
 from tq.clock import Clock
 from tq.config import Settings
 from tq.effects import Lost, Open, Pause, Program, Reply, Request, Send
+from tq.refusals import from_bytes, from_problem
 from tq.targets import Targets
 from tq.version import VERSION
 from tq.wire import Problem
@@ -137,9 +138,9 @@ class Exchange:
         if isinstance(reply, Lost):
             return self._trouble_of_silence(reply, heard)
         problem = _read_problem(reply)
-        error = errors.from_problem(problem) if problem else None
+        error = from_problem(problem) if problem else None
         if error is None:
-            error = errors.from_bytes(reply.body, status=reply.status, url=heard.base)
+            error = from_bytes(reply.body, status=reply.status, url=heard.base)
         if error.retry_after_s is None:
             error.retry_after_s = _retry_after_s(reply)
         refused = reply.status in (429, 503) and error.retry_after_s is not None
@@ -245,7 +246,7 @@ class Exchange:
         try:
             return call.read(reply.body)
         except msgspec.DecodeError as error:
-            raise errors.from_bytes(reply.body, status=reply.status, url=base) from error
+            raise from_bytes(reply.body, status=reply.status, url=base) from error
 
     def _pause_s(self, pauses: int, trouble: Trouble) -> float:
         cap_s = ELECTION_PAUSE_S if trouble.leaderless else CAP_S

@@ -8,6 +8,7 @@ import pytest
 
 from tests.tq.driving import problem
 from tq import errors
+from tq.refusals import from_problem
 from tq.wire import Problem
 from tqnode.api.codes import CODES
 
@@ -40,7 +41,7 @@ def test_no_two_codes_share_a_class() -> None:
 
 def read(status: int, code: str, **facts: Any) -> errors.TqError:
     body = problem(status, code, **facts).body
-    return errors.from_problem(msgspec.json.decode(body, type=Problem))
+    return from_problem(msgspec.json.decode(body, type=Problem))
 
 
 def test_an_unknown_code_is_an_api_error_with_its_facts() -> None:

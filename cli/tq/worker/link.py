@@ -16,9 +16,8 @@ from tq.errors import (
     OutcomeUnknown,
     TqError,
     TqUnavailable,
-    from_bytes,
-    from_problem,
 )
+from tq.refusals import from_bytes, from_problem
 from tq.targets import Targets
 from tq.wire import (
     Claim,

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import msgspec
 
 from tq.clock import Clock
-from tq.errors import ApiError, TqError, TqUnavailable, from_problem
+from tq.errors import ApiError, TqError, TqUnavailable
+from tq.refusals import from_problem
 from tq.wire import Outcome
 from tq.worker.attempt import Attempt
 from tq.worker.held import Held
