@@ -8,8 +8,8 @@ from dataclasses import fields
 import click
 import pytest
 
-import tq.errors
 import tq.main
+import tq.refusals
 import tqnode.__main__
 import tqnode.errors
 from tests.source_tree import ROOT, files, sources
@@ -55,7 +55,7 @@ def test_every_error_code_of_the_server_has_a_class_in_the_sdk() -> None:
     own = (vars(error).get("code") for error in subclasses(tqnode.errors.TqnodeError))
     codes = {str(code) for code in own if code} | set(written_codes())
     assert len(codes) > 10
-    assert codes - set(tq.errors.CODES) == set()
+    assert codes - set(tq.refusals.CODES) == set()
 
 
 def test_every_configuration_key_is_documented() -> None:

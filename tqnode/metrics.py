@@ -42,6 +42,15 @@ class Metrics:
             "Leases that ran out because their worker fell silent.",
             registry=self.registry,
         )
+        self.schedule_fires = Counter(
+            "tq_schedule_fires_total", "Ticks of schedules that made a task.", registry=self.registry
+        )
+        self.schedule_skips = Counter(
+            "tq_schedule_skips_total",
+            "Times that ticks of a schedule were left out, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
 
 
 class ClusterMetrics:

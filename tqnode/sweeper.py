@@ -1,4 +1,4 @@
-"""What time alone does to tasks: leases run out, delays end, tasks expire, old rows go.
+"""What time alone does: leases run out, delays end, schedules come due, tasks expire, old rows go.
 
 Each piece of work is one background operation of the writer, and bounded; the sweeper sleeps until the next
 thing is due.
@@ -75,6 +75,7 @@ class Sweeper:
             lambda tx, limit: keeper.reclaim(tx, limit, reachable_ms=self._reachable_ms()),
             settle_rest,
             make_due_ready,
+            self._queue.scheduler.fire_due,
             partial(delete_outdated, movement=self._queue.movement),
             lambda tx, limit: (
                 drop_silent_workers(tx, limit, silent_ms=silent_ms)

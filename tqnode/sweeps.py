@@ -15,7 +15,9 @@ _SHIFT_HEARTBEATS = statement("shift_heartbeats")
 _AGE_HEARTBEATS = statement("age_heartbeats")
 _DELETE_OLD_IDEMPOTENCY = statement("delete_old_idempotency")
 _PAGES = statement("page_counts")
-_NEXT = tuple(map(statement, ("next_due", "next_lease_end", "next_expiry", "next_settlement")))
+_NEXT = tuple(
+    map(statement, ("next_due", "next_lease_end", "next_expiry", "next_schedule", "next_settlement"))
+)
 
 FREE_PAGES_KEPT = 256
 """Free pages left in the file for the next tasks; giving back and growing again costs more."""

@@ -14,14 +14,15 @@
         │   │   ├── UnknownField, MissingField, DuplicateKey, NumberOutOfRange, InvalidText
         │   │   ├── TooDeep, TooManyValues, BatchTooLarge
         │   │   ├── UnknownParent, UnknownRef, DuplicateRef, DependencyCycle, TooManyParents
+        │   │   ├── InvalidCron, UnknownTimeZone, TooManySchedules
         │   │   └── OutsideArchive, NoArchive
         │   ├── InvalidCursor
         │   ├── BodyTooLarge, HeadersTooLarge
         │   ├── UnsupportedMediaType, MethodNotAllowed, InvalidHttp
         │   └── RequestTimeout   the body did not arrive in time
         ├── Unauthorized, Forbidden
-        ├── NotFound             TaskNotFound, WorkerNotFound, QueueNotFound, NodeNotFound, PageNotFound,
-        │                        RouteNotFound
+        ├── NotFound             TaskNotFound, WorkerNotFound, QueueNotFound, ScheduleNotFound, NodeNotFound,
+        │                        PageNotFound, RouteNotFound
         ├── NotLeader            another node leads, and could not be followed to
         ├── Conflict
         │   ├── LeaseLost        the token is not the task's current one
@@ -210,6 +211,18 @@ class TooManyParents(InvalidField):
     """A task waits for more others than ``limit``."""
 
 
+class InvalidCron(InvalidField):
+    """It is no cron expression, or no time to come is like it."""
+
+
+class UnknownTimeZone(InvalidField):
+    """The IANA database has no time zone of that name."""
+
+
+class TooManySchedules(InvalidField):
+    """The node has as many schedules as it allows: ``limit``."""
+
+
 class OutsideArchive(InvalidField):
     """The node's archive does not have that moment; the message says what it has."""
 
@@ -268,6 +281,10 @@ class WorkerNotFound(NotFound):
 
 class QueueNotFound(NotFound):
     """No such queue."""
+
+
+class ScheduleNotFound(NotFound):
+    """No such schedule."""
 
 
 class PageNotFound(NotFound):
@@ -340,57 +357,3 @@ class NoLeader(Busy):
 
 class ServerError(ApiError):
     """The node failed; its log holds why, under ``request_id``."""
-
-
-CODES: dict[str, type[TqError]] = {
-    "bad_request": BadRequest,
-    "invalid_json": InvalidJson,
-    "too_deep": TooDeep,
-    "number_out_of_range": NumberOutOfRange,
-    "duplicate_key": DuplicateKey,
-    "invalid_text": InvalidText,
-    "invalid_field": InvalidField,
-    "unknown_field": UnknownField,
-    "missing_field": MissingField,
-    "batch_too_large": BatchTooLarge,
-    "too_many_values": TooManyValues,
-    "unknown_parent": UnknownParent,
-    "unknown_ref": UnknownRef,
-    "duplicate_ref": DuplicateRef,
-    "dependency_cycle": DependencyCycle,
-    "too_many_parents": TooManyParents,
-    "outside_archive": OutsideArchive,
-    "no_archive": NoArchive,
-    "invalid_cursor": InvalidCursor,
-    "body_too_large": BodyTooLarge,
-    "headers_too_large": HeadersTooLarge,
-    "invalid_http": InvalidHttp,
-    "unsupported_media_type": UnsupportedMediaType,
-    "method_not_allowed": MethodNotAllowed,
-    "request_timeout": RequestTimeout,
-    "unauthorized": Unauthorized,
-    "forbidden": Forbidden,
-    "not_found": NotFound,
-    "task_not_found": TaskNotFound,
-    "worker_not_found": WorkerNotFound,
-    "queue_not_found": QueueNotFound,
-    "node_not_found": NodeNotFound,
-    "page_not_found": PageNotFound,
-    "route_not_found": RouteNotFound,
-    "conflict": Conflict,
-    "lease_lost": LeaseLost,
-    "unique_conflict": UniqueConflict,
-    "wrong_state": WrongState,
-    "idempotency_mismatch": IdempotencyMismatch,
-    "handover_failed": HandoverFailed,
-    "not_leader": NotLeader,
-    "busy": Busy,
-    "queue_full": QueueFull,
-    "overloaded": Overloaded,
-    "draining": Draining,
-    "disk_full": DiskFull,
-    "archive_unavailable": ArchiveUnavailable,
-    "no_leader": NoLeader,
-    "internal": ServerError,
-    "outcome_unknown": OutcomeUnknown,
-}

@@ -39,6 +39,11 @@ COMMANDS = {
     "workers": Entry("tq.commands.workers", "workers", "List the workers, or steer them."),
     "queues": Entry("tq.commands.queue", "queues", "List the queues with their counts."),
     "queue": Entry("tq.commands.queue", "queue", "Pause, resume or purge a queue."),
+    "schedule": Entry(
+        "tq.commands.schedule",
+        "schedule",
+        "Enqueue tasks by the clock: put, show, pause and delete schedules.",
+    ),
     "cluster": Entry(
         "tq.commands.cluster", "cluster", "Show the nodes of the cluster, or have another one lead."
     ),

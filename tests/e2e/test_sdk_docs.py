@@ -13,7 +13,7 @@ from tests.e2e.processes import NodeProcess, running_node
 from tests.e2e.worker_process import ROOT
 from tests.waiting import eventually
 from tq.calls import TaskOptions
-from tq.errors import CODES
+from tq.refusals import CODES
 
 DOCUMENT = (ROOT / "web/tqweb/docs/sdk.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tests.tq.driving import problem
-from tq import errors
+from tq import errors, refusals
 from tq.refusals import from_problem
 from tq.wire import Problem
 from tqnode.api.codes import CODES
@@ -32,11 +32,11 @@ def family(status: int) -> type[errors.TqError]:
 
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_of_the_api_has_a_class_of_its_statuss_family(code: str) -> None:
-    assert issubclass(errors.CODES[code], family(CODES[code].status))
+    assert issubclass(refusals.CODES[code], family(CODES[code].status))
 
 
 def test_no_two_codes_share_a_class() -> None:
-    assert len(set(errors.CODES.values())) == len(errors.CODES)
+    assert len(set(refusals.CODES.values())) == len(refusals.CODES)
 
 
 def read(status: int, code: str, **facts: Any) -> errors.TqError:

@@ -34,6 +34,19 @@ STATS = {
     "since_start": {},
     "database": {},
 }
+SCHEDULE = {
+    "name": "n",
+    "every_s": 5.0,
+    "task": {"kind": "k", "queue": "q", "priority": 1, "max_attempts": 1, "lease_s": 1.0},
+    "missed": "one",
+    "overlap": "allow",
+    "paused": False,
+    "created_at": STAMP,
+    "updated_at": STAMP,
+    "next_runs": [STAMP],
+    "fires": 0,
+    "skips": 0,
+}
 CLUSTER = {
     "cluster_id": ID,
     "term": 1,
@@ -78,6 +91,16 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
     "pause": (("q",), {}, QUEUE),
     "resume": (("q",), {}, QUEUE),
     "purge": (("q", ["dead"]), {}, {"deleted": 3}),
+    "put_schedule": (
+        ("n", tq.new_task("k", [1])),
+        {"every_s": 5, "expires_s": 1, "overlap": "skip"},
+        SCHEDULE,
+    ),
+    "schedule": (("n",), {"next_runs": 3}, SCHEDULE),
+    "schedules": ((), {}, {"schedules": [SCHEDULE]}),
+    "pause_schedule": (("n",), {}, SCHEDULE),
+    "resume_schedule": (("n",), {}, SCHEDULE),
+    "delete_schedule": (("n",), {}, None),
     "stats": ((), {"at": STAMP}, STATS),
     "cluster": ((), {}, CLUSTER),
     "handover": (("b",), {}, {"leader": "b", "term": 2, "took_s": 0.5}),

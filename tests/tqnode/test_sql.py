@@ -108,6 +108,10 @@ QUICK = {
     "find_children_of": "PRIMARY KEY (parent=?)",
     "read_graph_edges": "dependency_child (child=?)",
     "read_inputs": "dependency_child (child=?)",
+    "find_due_schedules": "schedule_due",
+    "next_schedule": "schedule_due",
+    "read_schedule": "PRIMARY KEY",
+    "list_schedules": "PRIMARY KEY",
 }
 
 

@@ -93,7 +93,7 @@ class Call:
         """
         name = self.values[index]
         if not _NAME.fullmatch(name):
-            raise InvalidField("is no name that a queue can have", field=field)
+            raise InvalidField("is no name that a queue or schedule can have", field=field)
         return self.context.conversion.name(name, field)
 
     def header(self, name: bytes) -> str | None:

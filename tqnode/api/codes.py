@@ -19,6 +19,7 @@ CODES: dict[str, Code] = {
     "task_not_found": Code(404, "There is no such task, or it was deleted."),
     "worker_not_found": Code(404, "There is no such worker, or it fell silent and was dropped."),
     "queue_not_found": Code(404, "No task was ever put in this queue."),
+    "schedule_not_found": Code(404, "There is no such schedule."),
     "node_not_found": Code(404, "The cluster has no such node."),
     "page_not_found": Code(404, "There is no such page of documentation."),
     "method_not_allowed": Code(
@@ -46,6 +47,9 @@ CODES: dict[str, Code] = {
     "duplicate_ref": Code(422, "Two tasks of the request have the same `ref`."),
     "dependency_cycle": Code(422, "The tasks of the request wait for each other in a circle."),
     "too_many_parents": Code(422, "A task waits for more others than `limit`."),
+    "invalid_cron": Code(422, "It is no cron expression, or no time to come is like it; `detail` says why."),
+    "unknown_time_zone": Code(422, "The IANA database has no time zone of that name."),
+    "too_many_schedules": Code(422, "There are as many schedules as allowed, `limit`."),
     "outside_archive": Code(422, "The archive does not have that moment; `detail` says what it has."),
     "no_archive": Code(422, "The node keeps no archive: it runs without Litestream."),
     "queue_full": Code(

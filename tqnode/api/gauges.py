@@ -42,6 +42,10 @@ def gauges_of(stats: Stats, queue: Queue) -> Iterator[Metric]:
     for state, count in stats.workers.items():
         workers.add_metric([state], count)
     yield workers
+    schedules = GaugeMetricFamily("tq_schedules", "Schedules by state.", labels=["state"])
+    for state, count in stats.schedules.items():
+        schedules.add_metric([state], count)
+    yield schedules
     size = GaugeMetricFamily("tq_database_bytes", "Size of the database file.", labels=["part"])
     for part, count in stats.database.items():
         size.add_metric([part], count)

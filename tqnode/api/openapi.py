@@ -17,8 +17,9 @@ _PATH_PARAMETER = re.compile(r"\{(\w+)\}")
 _PATH_SCHEMAS: dict[str, Json] = {
     "id": {"type": "string", "format": "uuid"},
     "queue": {"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.:@+-]*$"},
+    "name": {"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.:@+-]*$"},
 }
-_PATH_ABOUT = {"id": "The id, a UUID.", "queue": "The queue's name."}
+_PATH_ABOUT = {"id": "The id, a UUID.", "queue": "The queue's name.", "name": "The schedule's name."}
 _PROBLEM = "application/problem+json"
 
 

@@ -1,6 +1,6 @@
 """All routes of the API."""
 
-from tqnode.api import claims, cluster, events, finishes, graph, node, queues, tasks, workers
+from tqnode.api import claims, cluster, events, finishes, graph, node, queues, schedules, tasks, workers
 
 ROUTES = [
     *tasks.ROUTES,
@@ -9,6 +9,7 @@ ROUTES = [
     *finishes.ROUTES,
     *workers.ROUTES,
     *queues.ROUTES,
+    *schedules.ROUTES,
     *events.ROUTES,
     *cluster.ROUTES,
     *node.ROUTES,

@@ -25,6 +25,11 @@ def seconds_or_none(ms: int | None) -> float | None:
     return None if ms is None else ms / 1000
 
 
+def retry_of(stored: bytes | None) -> wire.RetryPolicy | None:
+    """A stored retry policy."""
+    return None if stored is None else _retry(stored)
+
+
 def task_of(task: core.Task, *, bodies: bool = True, duplicate: bool = False) -> wire.Task:
     """A stored task as it is read.
 
@@ -58,7 +63,7 @@ def task_of(task: core.Task, *, bodies: bool = True, duplicate: bool = False) ->
         tags=list(task.tags),
         payload=raw(task.payload) if bodies else UNSET,
         meta=raw(task.meta),
-        retry=None if task.retry is None else _retry(task.retry),
+        retry=retry_of(task.retry),
         result=raw(task.result) if bodies else UNSET,
         progress=raw(task.progress),
         errors=[error_of(error) for error in task.errors],

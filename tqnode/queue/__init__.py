@@ -17,6 +17,7 @@ from tqnode.queue import listing, queues, workers
 from tqnode.queue.counts import Counts
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.finish import Finisher
+from tqnode.queue.firing import Firing
 from tqnode.queue.graph import Graph, graph_of
 from tqnode.queue.hub import Hub
 from tqnode.queue.intake import Intake
@@ -26,6 +27,7 @@ from tqnode.queue.manage import Manager
 from tqnode.queue.moves import Movement
 from tqnode.queue.queues import QueueInfo
 from tqnode.queue.rows import read_task
+from tqnode.queue.scheduler import Scheduler
 from tqnode.queue.sliced import Sliced
 from tqnode.queue.stats import Stats, stats
 from tqnode.queue.waiting import Waiting
@@ -84,6 +86,8 @@ class Queue:
         self._intake = Intake(store, self._enqueuer, waiting_max=config.writer_backlog_max)
         self._finisher = Finisher(rng=rng, metrics=metrics, enqueuer=self._enqueuer, movement=movement)
         self._manager = Manager(movement)
+        firing = Firing(enqueuer=self._enqueuer, manager=self._manager, metrics=metrics)
+        self.scheduler = Scheduler(store, firing, limit=config.schedules_max)
         self.keeper = Keeper(config, metrics=metrics, movement=movement)
         self.movement = movement
         self.waiting = Waiting(limit=config.waiting_claims_max)

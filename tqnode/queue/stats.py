@@ -8,6 +8,7 @@ from tqnode.sql import statement
 from tqnode.store.readers import Reader
 
 _COUNT_WORKERS = statement("count_workers")
+_COUNT_SCHEDULES = statement("count_schedules")
 _PAGES = statement("page_counts")
 
 
@@ -19,6 +20,8 @@ class Stats(msgspec.Struct, frozen=True):
     workers: dict[str, int]
     since_start: dict[str, int]
     database: dict[str, int]
+    schedules: dict[str, int]
+    """By whether they are ``active`` or ``paused``."""
 
 
 def stats(reader: Reader, clock: Clock, since_start: dict[str, int]) -> Stats:
@@ -35,4 +38,5 @@ def stats(reader: Reader, clock: Clock, since_start: dict[str, int]) -> Stats:
         workers=dict(reader.all(_COUNT_WORKERS)),
         since_start=since_start,
         database={"file": pages * page_size, "free": free * page_size},
+        schedules={"paused" if paused else "active": count for paused, count in reader.all(_COUNT_SCHEDULES)},
     )

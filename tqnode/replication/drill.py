@@ -35,6 +35,8 @@ _TABLES: Final = {
     "queue": (statement("every_queue"), 1),
     "worker": (statement("every_worker"), 1),
     "idempotency": (statement("every_idempotency"), 1),
+    "schedule": (statement("every_schedule"), 1),
+    "schedule_task": (statement("every_schedule_task"), 1),
 }
 COMPARED: Final = frozenset(_TABLES)
 NOT_COMPARED: Final = frozenset({"tally"})

@@ -35,3 +35,9 @@ SELECT * FROM worker ORDER BY id
 
 -- name: every_idempotency
 SELECT * FROM idempotency ORDER BY key
+
+-- name: every_schedule
+SELECT * FROM schedule ORDER BY name
+
+-- name: every_schedule_task
+SELECT * FROM schedule_task ORDER BY name

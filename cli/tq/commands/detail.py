@@ -1,7 +1,7 @@
 """One task, shown in full to a person."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -26,9 +26,19 @@ def write_task(task: "Task", *, worker_name: str | None = None) -> None:
     from tq.commands.values import now
 
     at = now()
-    for label, text in _facts(task, at, worker_name):
+    write_facts(_facts(task, at, worker_name), state=task.state)
+
+
+def write_facts(facts: Iterable[tuple[str, str]], *, state: str = "") -> None:
+    """Writes facts, one a line after its label, and an empty line after them.
+
+    Args:
+        facts: pairs of label and text.
+        state: what the fact of that label is coloured by.
+    """
+    for label, text in facts:
         lines = safe(text).split("\n")
-        _write(label, lines[0], state=task.state if label == "state" else "")
+        _write(label, lines[0], state=state if label == "state" else "")
         for line in lines[1:]:
             _write("", line)
     click.echo()
@@ -72,13 +82,14 @@ def _moments(task: "Task", at: datetime) -> Iterator[tuple[str, str]]:
     }
     for label, stamp in stamps.items():
         if stamp is not None:
-            yield label, f"{stamp}  ({_when(stamp, at)})"
+            yield label, f"{stamp}  ({when(stamp, at)})"
     if task.started_at is not None and task.finished_at is not None:
         took = parse_stamp(task.finished_at) - parse_stamp(task.started_at)
         yield "took", span(took.total_seconds())
 
 
-def _when(stamp: str, at: datetime) -> str:
+def when(stamp: str, at: datetime) -> str:
+    """How long before or after ``at`` a moment is."""
     told = age(stamp, now=at)
     return told if told.startswith("in ") else f"{told} ago"
 
@@ -89,10 +100,10 @@ def _running(task: "Task", at: datetime, worker_name: str | None) -> Iterator[tu
         yield "worker", f"{named}{task.worker}"
     lease = span(task.lease_s)
     if task.lease_expires_at is not None:
-        lease += f", runs out {_when(task.lease_expires_at, at)}"
+        lease += f", runs out {when(task.lease_expires_at, at)}"
     yield "lease", lease
     if task.cancel_requested_at is not None and task.state == "running":
-        yield "cancel", f"asked {_when(task.cancel_requested_at, at)}, its worker is told to stop"
+        yield "cancel", f"asked {when(task.cancel_requested_at, at)}, its worker is told to stop"
 
 
 def _options(task: "Task") -> Iterator[tuple[str, str]]:
@@ -101,7 +112,7 @@ def _options(task: "Task") -> Iterator[tuple[str, str]]:
     if task.timeout_s is not None:
         yield "timeout", span(task.timeout_s)
     if task.retry is not None:
-        yield "retry", _policy(task.retry)
+        yield "retry", policy_words(task.retry)
     if task.unique_key is not None:
         yield "unique key", task.unique_key
     if task.tags:
@@ -114,7 +125,8 @@ def _parents(task: "Task") -> str:
     return "\n".join([f"{needs}: {left}", *task.after])
 
 
-def _policy(policy: "RetryPolicy") -> str:
+def policy_words(policy: "RetryPolicy") -> str:
+    """A retry policy in words."""
     from tq import wire
 
     match policy:
@@ -131,7 +143,7 @@ def _policy(policy: "RetryPolicy") -> str:
 
 
 def _error(error: "TaskError", at: datetime) -> str:
-    head = f"attempt {error.attempt}, {_when(error.at, at)}: {error.type}: {error.message}".rstrip(": ")
+    head = f"attempt {error.attempt}, {when(error.at, at)}: {error.type}: {error.message}".rstrip(": ")
     trace = error.trace.rstrip("\n").split("\n") if error.trace else []
     if len(trace) > TRACE_LINES_MAX:
         left_out = len(trace) - TRACE_LINES_MAX

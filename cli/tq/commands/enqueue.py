@@ -112,7 +112,7 @@ def _fields(payload: str | None, options: dict[str, Any]) -> dict[str, Any]:
         raw = read_json(payload)
         meta = parse_meta(options["meta"])
         if options["retry"] is not None:
-            fields["retry"] = _policy(options["retry"])
+            fields["retry"] = policy_of(options["retry"])
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if raw is not None:
@@ -126,7 +126,7 @@ def _fields(payload: str | None, options: dict[str, Any]) -> dict[str, Any]:
     if expires_at is not None:
         fields["expires_at"] = expires_at
     if options["unique_key"] is not None:
-        fields["unique"] = _unique(options)
+        fields["unique"] = unique_of(options)
     return fields
 
 
@@ -134,7 +134,12 @@ def _expiry(at: datetime | None, in_s: float | None) -> datetime | None:
     return at if in_s is None else now() + timedelta(seconds=in_s)
 
 
-def _policy(fields: dict[str, Any]) -> Any:
+def policy_of(fields: dict[str, Any]) -> Any:
+    """A retry policy as the client takes it.
+
+    Raises:
+        ValueError: a field is wrong.
+    """
     import msgspec
 
     from tq.wire import RetryPolicy
@@ -145,7 +150,8 @@ def _policy(fields: dict[str, Any]) -> Any:
         raise ValueError(f"--retry: {error}") from None
 
 
-def _unique(options: dict[str, Any]) -> Any:
+def unique_of(options: dict[str, Any]) -> Any:
+    """What ``--unique-key`` and its like say."""
     from tq.wire import Unique
 
     given: dict[str, Any] = {"key": options["unique_key"]}

@@ -59,6 +59,17 @@ from tq.wire.names import (
 )
 from tq.wire.problem import Problem
 from tq.wire.queue import Health, Purge, Purged, QueueInfo, Queues, Stats, TaskEvent
+from tq.wire.schedule import (
+    DstGap,
+    DstOverlap,
+    Missed,
+    NewSchedule,
+    Overlap,
+    Schedule,
+    ScheduledTask,
+    SchedulePage,
+    ScheduleTask,
+)
 from tq.wire.task import Task, TaskError, TaskPage
 from tq.wire.worker import (
     HeldLease,
@@ -81,6 +92,8 @@ __all__ = [
     "ClusterNode",
     "Complete",
     "CompleteOutcome",
+    "DstGap",
+    "DstOverlap",
     "Enqueued",
     "EnqueuedMany",
     "Exponential",
@@ -106,14 +119,17 @@ __all__ = [
     "Linear",
     "Listed",
     "LogPosition",
+    "Missed",
     "Moment",
     "Name",
+    "NewSchedule",
     "NewTask",
     "NewWorker",
     "Outcome",
     "OutcomeAnswer",
     "Outcomes",
     "OutcomesAnswer",
+    "Overlap",
     "PositiveSeconds",
     "Priority",
     "Problem",
@@ -125,6 +141,10 @@ __all__ = [
     "Request",
     "RetryPolicy",
     "Role",
+    "Schedule",
+    "SchedulePage",
+    "ScheduleTask",
+    "ScheduledTask",
     "Seconds",
     "Snooze",
     "SnoozeOutcome",

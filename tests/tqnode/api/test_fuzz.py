@@ -61,6 +61,7 @@ NAMES = [
     *("lease_s", "timeout_s", "expires_at", "tags", "meta", "unique", "type", "base_s"),
     *("delays_s", "jitter", "key", "states", "on_conflict", "worker", "queues", "kinds", "max"),
     *("wait_s", "min_priority", "token", "progress", "result", "then", "error", "outcomes"),
+    *("cron", "every_s", "time_zone", "dst_gap", "task", "missed", "overlap", "paused"),
     *("outcome", "id", "leases", "name", "host", "pid", "concurrency", "message", "trace"),
 ]
 # Field names that exist, with values that mostly do not fit.
@@ -95,7 +96,7 @@ def test_no_call_ever_fails_whatever_it_is_sent(
 ) -> None:
     method, path = call
     safe = parameter.replace("?", "%3F").replace("#", "%23").replace("/", "%2F")
-    path = path.replace("{id}", safe).replace("{queue}", safe)
+    path = path.replace("{id}", safe).replace("{queue}", safe).replace("{name}", safe)
     status, answer = fuzzed.send(
         method, f"{path}?{query}" if query else path, content, {"content-type": "application/json"}
     )
