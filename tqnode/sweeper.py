@@ -6,6 +6,7 @@ thing is due.
 
 import asyncio
 import logging
+from collections import deque
 from functools import partial
 
 from tqnode.clock import Clock
@@ -13,7 +14,7 @@ from tqnode.config import Config
 from tqnode.errors import Busy, OutcomeUnknown
 from tqnode.queue import Queue
 from tqnode.queue.followers import settle_rest
-from tqnode.queue.sliced import Slice, Sliced
+from tqnode.queue.sliced import SLICE_S, Slice, Sliced
 from tqnode.store import Effects, Store, Tx
 from tqnode.sweeps import (
     NEVER_MS,
@@ -58,7 +59,7 @@ class Sweeper:
         self._compared = False
         # Durations are of the monotonic clock: the wall clock may be set while they last.
         self._resumed_at = self._seen_at = self._steady_since = clock.monotonic()
-        self._slices = [Sliced(work) for work in self._kinds_of_work(config)]
+        self._slices = deque(Sliced(work) for work in self._kinds_of_work(config))
         store.listen(self._notice)
         store.on_step(self._keep_meaning)
 
@@ -113,14 +114,34 @@ class Sweeper:
         more = True
         while more:
             self._mind_the_clock()
-            more = False
-            # All kinds take turns: a million rows to delete must not keep a due task waiting.
-            for sliced in self._slices:
-                await sliced.run_one(self._store, self._clock)
-                more = more or sliced.full
+            more = await self._round()
         # What is put off while the answer is on its way wakes the sweeper, whenever it is due.
         self._next_ms = NEVER_MS
         self._next_ms = await self._store.read(partial(next_moment_ms, began_ms=began_ms))
+
+    async def _round(self) -> bool:
+        """Has the writer do a slice of each kind of work; whether there may be more.
+
+        Together, since most have nothing to do: on a busy node each transaction of their own would be one
+        in which nothing old is deleted, while many tasks become old.
+        """
+        ran: list[Sliced] = []
+
+        def operation(tx: Tx) -> None:
+            ran.clear()
+            began = self._clock.monotonic()
+            for sliced in self._slices:
+                sliced.do(tx, self._clock)
+                ran.append(sliced)
+                if self._clock.monotonic() - began > SLICE_S:
+                    break
+
+        await self._store.write(operation, background=True)
+        for sliced in ran:
+            sliced.settle()
+        # All kinds take turns: a million rows to delete must not keep a due task waiting.
+        self._slices.rotate(-len(ran))
+        return len(ran) < len(self._slices) or any(sliced.full for sliced in ran)
 
     def _mind_the_clock(self) -> None:
         """Gives leases their time again when the node stood still."""

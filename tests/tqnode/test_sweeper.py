@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -212,6 +212,26 @@ async def test_a_sweep_does_more_than_one_slice_of_work(core: Core) -> None:
     await core.queue.enqueue([spec(run_at_ms=due_ms) for _ in range(SLICE_MAX + 500)])
     await core.sweep_after(1)
     assert (await core.queue.stats()).totals == {"ready": SLICE_MAX + 500}
+
+
+async def test_all_kinds_of_work_that_have_little_to_do_share_one_transaction(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await core.sweeper.sweep()
+    await core.enqueue(run_at_ms=core.clock.now_ms() + 100)
+    await core.running(lease_ms=100, queue="other")
+    core.clock.advance(0.5)
+    write, written = core.store.write, 0
+
+    async def counted(operation: Callable[[Tx], Any], *, background: bool = False) -> Any:
+        nonlocal written
+        written += 1
+        return await write(operation, background=background)
+
+    monkeypatch.setattr(core.store, "write", counted)
+    await core.sweeper.sweep()
+    assert (await core.queue.stats()).totals == {"ready": 2}
+    assert written == 1
 
 
 async def test_a_due_task_does_not_wait_until_all_old_tasks_are_deleted(tmp_path: Path) -> None:

@@ -17,17 +17,24 @@ from tqnode.task import Enqueued, TaskSpec
 BATCH_MAX = 512
 """Tasks in one operation: as many as there may be operations in a transaction."""
 
+GATHER_FROM = 16
+"""Callers at a time from which on a batch waits for those that were just answered to come back."""
+GATHER_S = 0.0005
+"""How long at most. While the event loop is at work, each of the writer's statements waits for the
+interpreter: many callers are served sooner by few large batches."""
+
 _Answers = list[tuple["asyncio.Future[Enqueued]", Enqueued | BaseException]]
 
 
 class _Batch:
-    """Tasks and who waits for them; ``tried`` once the writer had it before."""
+    """Tasks and who waits for them; ``tried`` once the writer had it, which waits for ``wanted`` of them."""
 
-    __slots__ = ("entries", "tried")
+    __slots__ = ("entries", "tried", "wanted")
 
     def __init__(self) -> None:
         self.entries: list[tuple[TaskSpec, asyncio.Future[Enqueued]]] = []
         self.tried = False
+        self.wanted = 0
 
 
 class Intake:
@@ -44,8 +51,11 @@ class Intake:
         self._enqueuer = enqueuer
         self._waiting_max = waiting_max
         self._waiting = 0
+        self._peak = 0
+        """The most that waited at a time since the last batch was closed."""
         # Between the event loop, which adds to the open batch, and the writer, which closes it.
         self._lock = threading.Lock()
+        self._gathered = threading.Condition(self._lock)
         self._open: _Batch | None = None
 
     def put(self, spec: TaskSpec) -> "asyncio.Future[Enqueued]":
@@ -66,6 +76,9 @@ class Intake:
             if batch is None or fresh:
                 batch = self._open = _Batch()
             batch.entries.append((spec, future))
+            self._peak = max(self._peak, self._waiting + 1)
+            if len(batch.entries) == batch.wanted:
+                self._gathered.notify()
         if fresh:
             self._submit(batch)
         self._waiting += 1
@@ -86,8 +99,18 @@ class Intake:
 
     # -- the writer's thread ---------------------------------------------------------------
 
+    def _gather(self, batch: _Batch) -> None:
+        """Lets many callers come together in the batch, then closes it."""
+        with self._lock:
+            expected, self._peak = min(self._peak, BATCH_MAX), 0
+            if self._open is batch and expected >= GATHER_FROM:
+                batch.wanted = expected
+                self._gathered.wait_for(lambda: len(batch.entries) >= expected, GATHER_S)
+            if self._open is batch:
+                self._open = None
+
     def _enqueue(self, batch: _Batch, tx: Tx) -> _Answers:
-        self._close(batch)
+        self._gather(batch)
         asked = [entry for entry in batch.entries if not entry[1].cancelled()]
         if not asked:
             return []

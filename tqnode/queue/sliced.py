@@ -11,9 +11,9 @@ from tqnode.store import Store, Tx
 SLICE_S = 0.005
 """How long one slice is meant to hold the writer: a claim may come just behind it, and another goes along in
 the claim's own transaction; together they are to stay below 10 ms."""
-SLICE_MIN, SLICE_MAX = 128, 4_000
-"""Pieces in a slice. However slow the disk is, with fewer the work would not keep up with the requests, whose
-groups grow."""
+SLICE_MIN, SLICE_MAX = 256, 4_000
+"""Pieces in a slice. With fewer, on a busy node the work would not keep up with the requests, whose groups
+grow."""
 
 Slice = Callable[[Tx, int], int]
 
@@ -30,6 +30,19 @@ class Sliced:
         self.limit = SLICE_MIN
         self.full = False
         """Whether the last slice did as much as it was allowed: there may be more to do."""
+        self._done, self._took_s = 0, 0.0
+
+    def do(self, tx: Tx, clock: Clock) -> int:
+        """A slice; how many pieces were done. :meth:`settle` has to follow once it is committed."""
+        began = clock.monotonic()
+        self._done = self.work(tx, self.limit)
+        self._took_s = clock.monotonic() - began
+        return self._done
+
+    def settle(self) -> None:
+        """Sizes the next slice after the one that was done."""
+        self.full = self._done >= self.limit
+        self.adapt(self._took_s, full=self.full)
 
     async def run_one(self, store: Store, clock: Clock) -> int:
         """Has the writer do a slice after the requests at hand; how many pieces it did.
@@ -37,19 +50,8 @@ class Sliced:
         Raises:
             TqnodeError: what a write may raise.
         """
-        limit = self.limit
-        took_s = 0.0
-
-        def operation(tx: Tx) -> int:
-            nonlocal took_s
-            began = clock.monotonic()
-            done = self.work(tx, limit)
-            took_s = clock.monotonic() - began
-            return done
-
-        done = await store.write(operation, background=True)
-        self.full = done >= limit
-        self.adapt(took_s + store.commit_s, full=self.full)
+        done = await store.write(lambda tx: self.do(tx, clock), background=True)
+        self.settle()
         return done
 
     def adapt(self, took_s: float, *, full: bool) -> None:

@@ -12,6 +12,9 @@ PRAGMA query_only = ON;
 PRAGMA cache_size = -8192;
 PRAGMA temp_store = MEMORY;
 
+-- name: checkpointer_pragmas
+PRAGMA synchronous = FULL
+
 -- name: begin
 BEGIN IMMEDIATE
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 from tqnode.clock import Clock
 from tqnode.errors import Draining, OutcomeUnknown, TqnodeError
 from tqnode.metrics import Metrics
+from tqnode.store.checkpoints import Checkpoints
 from tqnode.store.connection import open_writer
 from tqnode.store.gate import Gate
 from tqnode.store.migrations import migrate
@@ -71,6 +72,7 @@ class Store:
             on_fatal=on_fatal,
         )
         self._readers = Readers(path, threads=READER_THREADS, checkpoints=checkpoints)
+        self._checkpoints = Checkpoints(path, on_fatal=on_fatal) if checkpoints else None
 
     @property
     def backlog(self) -> int:
@@ -159,6 +161,8 @@ class Store:
         self._closed = True
         # The last to close checkpoints and removes the write-ahead log, which no reader may.
         await self._readers.close()
+        if self._checkpoints is not None:
+            await asyncio.to_thread(self._checkpoints.close)
         await self._writer.close()
 
     def _stepped(self, tx: Tx, by_ms: int) -> None:
@@ -166,5 +170,7 @@ class Store:
             hook(tx, by_ms)
 
     def _publish(self, effects: Effects) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.note()
         for listener in self._listeners:
             listener(effects)

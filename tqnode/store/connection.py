@@ -10,6 +10,9 @@ from tqnode.sql import statement
 
 BUSY_TIMEOUT_MS = 5_000
 STATEMENT_CACHE = 256
+LOG_PAGES = 8_000
+"""Pages in the write-ahead log from which on a COMMIT moves them into the file: 32 MB. Before that they are
+moved beside the writer, so that few are left."""
 
 
 def open_writer(path: Path, *, checkpoints: bool = True) -> apsw.Connection:
@@ -27,6 +30,22 @@ def open_writer(path: Path, *, checkpoints: bool = True) -> apsw.Connection:
         connection = apsw.Connection(str(path), statementcachesize=STATEMENT_CACHE)
         _prepare(connection, checkpoints=checkpoints)
         connection.execute(statement("writer_pragmas")).fetchall()
+    return connection
+
+
+def open_checkpointer(path: Path) -> apsw.Connection:
+    """A connection that does nothing but move the write-ahead log into the file, as durably as the writer.
+
+    Args:
+        path: the database file, which the writer has opened.
+
+    Raises:
+        apsw.Error: the file can't be opened.
+    """
+    with _told_apart():
+        connection = apsw.Connection(str(path))
+        _prepare(connection, checkpoints=True)
+        connection.execute(statement("checkpointer_pragmas")).fetchall()
     return connection
 
 
@@ -51,8 +70,8 @@ def open_reader(path: Path, *, checkpoints: bool = True) -> apsw.Connection:
 
 def _prepare(connection: apsw.Connection, *, checkpoints: bool) -> None:
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    connection.wal_autocheckpoint(LOG_PAGES if checkpoints else 0)
     if not checkpoints:
-        connection.wal_autocheckpoint(0)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     # Without the planner's stability guarantee SQLite looks whether a bound value makes a partial index
     # usable, and for that compiles the statement anew each time a value changes: ten times a claim's cost.

@@ -36,11 +36,6 @@ _ROLLBACK_SAVEPOINT = statement("rollback_savepoint")
 _TIME_OF_ID = 80
 GROUPS_HELD_MAX = 16
 """Groups that may be committed and not yet answered; behind them the next one grows."""
-GATHER_FROM = 8
-"""Operations in a group from which on the next one is given time to gather."""
-GATHER_S = 0.0004
-"""That time. While the event loop is at work, each statement has to wait for the interpreter; so many callers
-are served sooner by few large groups, begun when the loop has handed in what it had."""
 STEP_MS = 1_000
 """A wall clock this far from where the monotonic one expects it was stepped."""
 
@@ -106,7 +101,7 @@ class Writer:
         self._background: deque[_Pending] = deque()
         self._arrived = threading.Condition()
         self._asleep = self._paused = self._busy = self._closing = False
-        self._resting = self._gathered = 0
+        self._resting = 0
         self._depths: dict[str, int] = {}
         self._seen = moment(clock, within_s=STEP_MS / 10_000)
         self.commit_s = 0.0
@@ -223,8 +218,6 @@ class Writer:
             with self._arrived:
                 self._arrived.wait_for(self.may_go_on)
                 self._busy = True
-                if self._gathered >= GATHER_FROM and self._requests:
-                    self._arrived.wait(GATHER_S)
             group: list[_Pending] = []
             with contextlib.suppress(IndexError):  # abandoned meanwhile
                 while self._requests and len(group) < self._group_max:
@@ -314,7 +307,6 @@ class Writer:
             # Without a change nothing is fsynced.
             self._metrics.fsync_seconds.observe(self.commit_s)
             self._metrics.group_size.observe(len(group) + tx.joined)
-        self._gathered = len(group) + tx.joined
         self._next_seq = tx.next_seq
         self._id_ms = tx.id_ms
         self._depths = tx.depths

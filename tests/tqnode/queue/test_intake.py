@@ -1,16 +1,18 @@
 """Single enqueues that wait for the writer together: one operation, and each its own answer."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import apsw
 import pytest
 
 from tests.tqnode.nodes import Core, HeldWriter, ids_of, open_core, sample, settle, spec
+from tests.waiting import eventually_async
 from tqnode.errors import NotFound, Overloaded, QueueFull
 from tqnode.queue import intake
 from tqnode.store import Tx
-from tqnode.task import Enqueued, TaskSpec
+from tqnode.task import Enqueued, TaskSpec, TaskState
 
 
 def enqueue(core: Core, *specs: TaskSpec) -> list["asyncio.Task[list[Enqueued]]"]:
@@ -49,6 +51,54 @@ async def test_more_than_fit_in_a_batch_go_in_several(core: Core, monkeypatch: p
         assert core.store.backlog == 3
     made = [(await call)[0] for call in calls]
     assert ids_of(await core.claim(max=20)) == ids_of(made)
+
+
+async def enqueue_while_others_are_on_their_way(core: Core) -> "asyncio.Task[list[Enqueued]]":
+    """One call, made while three others are in a transaction; returns when these are answered."""
+    began, going = threading.Event(), threading.Event()
+
+    def hold(_tx: Tx) -> None:
+        began.set()
+        assert going.wait(30), "nobody let the writer go on"
+
+    async with HeldWriter(core.store):
+        first = enqueue(core, spec(), spec(), spec())
+        await settle()
+        held = core.store.submit(hold)
+    await eventually_async(began.is_set)
+    (after,) = enqueue(core, spec())
+    await settle()
+    going.set()
+    await asyncio.gather(held, *first)
+    return after
+
+
+async def test_where_many_call_those_just_answered_are_waited_for_and_no_longer_than_they_take(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "GATHER_FROM", 4)
+    monkeypatch.setattr(intake, "GATHER_S", 60.0)
+    after = await enqueue_while_others_are_on_their_way(core)
+    before = sample(core.metrics, "tq_group_operations_count")
+    back = enqueue(core, spec(), spec(), spec())
+    await asyncio.wait_for(asyncio.gather(after, *back), 50)
+    assert sample(core.metrics, "tq_group_operations_count") - before == 1
+
+
+async def test_those_who_do_not_come_back_are_not_waited_for_long(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "GATHER_FROM", 4)
+    after = await enqueue_while_others_are_on_their_way(core)
+    (made,) = await asyncio.wait_for(after, 50)
+    assert made.state is TaskState.READY
+
+
+async def test_a_few_callers_wait_for_nobody(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "GATHER_S", 3600.0)
+    after = await enqueue_while_others_are_on_their_way(core)
+    (made,) = await asyncio.wait_for(after, 50)
+    assert made.state is TaskState.READY
 
 
 async def test_one_that_finds_its_queue_full_leaves_those_beside_it_alone(core: Core) -> None:

@@ -16,9 +16,8 @@ from tests.tqnode.nodes import (
     settle,
     spec,
 )
-from tests.waiting import eventually_async
 from tqnode.errors import Draining, NotFound, Overloaded
-from tqnode.store import Effects, TaskEvent, Tx, connection, writer
+from tqnode.store import Effects, TaskEvent, Tx, connection
 from tqnode.task import TaskState
 
 
@@ -53,37 +52,6 @@ async def test_no_group_is_larger_than_its_limit(core: Core) -> None:
     groups = await asyncio.gather(*writes)
     assert len(set(groups[:512])) == 1
     assert groups[512] is not groups[0]
-
-
-async def test_after_a_group_of_many_the_next_waits_for_more_to_come(
-    core: Core, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer, "GATHER_S", 60.0)
-    async with HeldWriter(core.store):
-        many = [core.store.submit(the_group) for _ in range(writer.GATHER_FROM)]
-        first = core.store.submit(the_group)
-    await asyncio.gather(*many)
-    early = core.store.submit(the_group)
-    await settle()
-    assert not early.done()
-    late = core.store.submit(the_group)
-
-    def gathered() -> bool:
-        core.store.go_on()  # ends the wait before its time
-        return late.done()
-
-    await eventually_async(gathered)
-    assert await early is await late
-    assert await early is not await first
-
-
-async def test_a_few_callers_wait_for_nobody(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "GATHER_S", 3600.0)
-    for _ in range(3):
-        async with HeldWriter(core.store):
-            few = [core.store.submit(the_group) for _ in range(writer.GATHER_FROM - 1)]
-        groups = await asyncio.wait_for(asyncio.gather(*few), 60)
-        assert len(set(groups)) == 1
 
 
 async def test_an_operation_that_fails_before_it_writes_leaves_its_neighbours_in_one_group(
