@@ -78,18 +78,18 @@ class Asker:
         for _ in range(HOPS_MAX):
             client = self._clients.setdefault(url, RawClient(url))
             try:
-                await asyncio.wait_for(client.connect(), CONNECT_S)
-            except (NotSent, TimeoutError):
+                await _reach(client)
+                answer = await asyncio.wait_for(
+                    client.call(method, path, body, headers), self._answer_s + wait_s
+                )
+            except NotSent:
+                # Also of a connection that was there and ended before anything was asked on it.
                 unreached += 1
                 self._current = (self._current + 1) % len(self._urls)
                 url, code = self._urls[self._current], "unreachable"
                 if unreached >= len(self._urls):
                     break
                 continue
-            try:
-                answer = await asyncio.wait_for(
-                    client.call(method, path, body, headers), self._answer_s + wait_s
-                )
             except (NoAnswer, TimeoutError) as error:
                 self._current = (self._current + 1) % len(self._urls)
                 return Reply("info", type(error).__name__, url, None, invoked, time.monotonic())
@@ -119,3 +119,15 @@ class Asker:
     def close(self) -> None:
         for client in self._clients.values():
             client.close()
+
+
+async def _reach(client: RawClient) -> None:
+    """Connects.
+
+    Raises:
+        NotSent: it did not, or not in time.
+    """
+    try:
+        await asyncio.wait_for(client.connect(), CONNECT_S)
+    except TimeoutError as error:
+        raise NotSent from error
