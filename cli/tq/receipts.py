@@ -11,7 +11,16 @@ import msgspec
 from tq import wire
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TOLD = frozenset(
+    (
+        *("kind", "queue", "payload", "priority", "max_attempts", "retry", "lease_s", "timeout_s"),
+        *("tags", "meta", "after_policy"),
+    )
+)
+"""What a whole answer is told from; what may come to be beside it, is for the node to answer."""
 _read = msgspec.json.Decoder(wire.NewTask)
+_plain = _read.decode(b'{"kind": "k"}')
+_OTHERS = [(name, getattr(_plain, name)) for name in wire.NewTask.__struct_fields__ if name not in _TOLD]
 
 
 class Terms(NamedTuple):
@@ -38,14 +47,13 @@ def as_read(row: bytes) -> wire.NewTask | None:
     """A task's JSON as the node reads it; ``None`` if only the node can say what becomes of it.
 
     That is one with a unique key, which another task may hold; one with a moment or a delay, which count by
-    the node's clock; and one that no node takes.
+    the node's clock; one that waits for others, or has a name for them; and one that no node takes.
     """
     try:
         new = _read.decode(row)
     except msgspec.MsgspecError:
         return None
-    moments = new.delay_s, new.run_at, new.expires_at
-    return None if new.unique is not None or moments != (None, None, None) else new
+    return new if all(getattr(new, name) == plain for name, plain in _OTHERS) else None
 
 
 def told(new: wire.NewTask, row: wire.Enqueued, terms: Terms) -> wire.Task:

@@ -9,8 +9,9 @@ import msgspec
 from tq import wire
 from tq.calls import Call, Repeat, _delete, _query, _read, _reader, _segment, _write
 
-# A task that is enqueued at a tick has the tick's time.
-_TIMES = ("delay_s", "run_at", "expires_at")
+# A task that is enqueued at a tick has the tick's time, and waits for nothing else.
+_NONE_OF = ("delay_s", "run_at", "expires_at", "ref", "after")
+_SHARED = [name for name in wire.ScheduleTask.__struct_fields__ if name in wire.NewTask.__struct_fields__]
 
 
 class ScheduleOptions(TypedDict, total=False):
@@ -75,8 +76,8 @@ def _path(name: str) -> str:
 
 
 def _each(task: wire.NewTask, expires_s: float | None) -> wire.ScheduleTask:
-    for field in _TIMES:
-        if getattr(task, field) is not None:
+    for field in _NONE_OF:
+        if getattr(task, field) not in (None, []):
             raise ValueError(f"a schedule's task has no {field}: the schedule says when it comes")
-    fields = {name: getattr(task, name) for name in task.__struct_fields__ if name not in _TIMES}
+    fields = {name: getattr(task, name) for name in _SHARED}
     return wire.ScheduleTask(**fields, expires_s=expires_s)

@@ -1,5 +1,6 @@
 """The whole answer to one of many tasks."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -45,3 +46,18 @@ def test_what_a_task_leaves_open_is_as_the_node_gave_it_before() -> None:
 @pytest.mark.parametrize("row", [b"{}", b'{"kind":"k","priority":256}', b"[", b'{"kind":"k","unknown":1}'])
 def test_what_no_node_takes_is_not_read(row: bytes) -> None:
     assert as_read(row) is None
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"unique": "u"},
+        {"delay_s": 0.0},
+        {"run_at": datetime(2026, 1, 1, tzinfo=UTC)},
+        {"expires_at": datetime(2026, 1, 1, tzinfo=UTC)},
+        {"ref": "r"},
+        {"after": [ID]},
+    ],
+)
+def test_what_only_the_node_can_answer_is_not_read(option: dict[str, Any]) -> None:
+    assert as_read(msgspec.json.encode(tq.new_task("k", **option))) is None

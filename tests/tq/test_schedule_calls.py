@@ -55,8 +55,18 @@ def test_every_option_of_a_schedule_is_sent() -> None:
     assert body == expected
 
 
-@pytest.mark.parametrize("option", [{"delay_s": 1.0}, {"run_at": NOW}, {"expires_at": NOW}])
-def test_a_task_with_a_time_of_its_own_is_refused(option: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"delay_s": 1.0},
+        {"delay_s": 0.0},
+        {"run_at": NOW},
+        {"expires_at": NOW},
+        {"ref": "a"},
+        {"after": ["x"]},
+    ],
+)
+def test_a_task_with_a_time_of_its_own_or_others_to_wait_for_is_refused(option: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"a schedule's task has no {next(iter(option))}"):
         schedule_calls.put_schedule("n", tq.new_task("k", **option), {"every_s": 5.0})
 
