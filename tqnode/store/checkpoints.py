@@ -41,6 +41,8 @@ class Checkpoints:
         self._on_fatal = on_fatal
         self._due, self._closing = threading.Event(), threading.Event()
         self._told_full = False
+        self._busy = 0
+        """How often somebody else was at the log."""
         self._thread = threading.Thread(target=self._run, name="tqnode-checkpoints", daemon=True)
         self._thread.start()
 
@@ -69,13 +71,15 @@ class Checkpoints:
             self._on_fatal(error)
 
     def _move(self) -> None:
-        logged, moved = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-        if logged - moved < PAGES:
-            return
         try:
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            logged, moved = self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+            if logged - moved >= PAGES:
+                self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         except apsw.BusyError:
-            return  # the writer is at it
+            # The writer is just moving pages itself, or changes what says how many there are: next time.
+            self._busy += 1
+            self._due.set()
+            return
         except apsw.FullError as error:
             # All that is committed stays in the log, which the writer finds full too.
             if not self._told_full:

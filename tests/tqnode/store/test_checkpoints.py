@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,11 +49,11 @@ async def test_what_is_committed_goes_into_the_file_while_the_node_runs(tmp_path
 def test_a_short_log_is_left_alone(tmp_path: Path, disk: FailingDisk) -> None:
     writer = opened(tmp_path / "t.db")
     fatal: list[BaseException] = []
-    checkpoints = Checkpoints(tmp_path / "t.db", on_fatal=fatal.append)
+    mover = Checkpoints(tmp_path / "t.db", on_fatal=fatal.append)
     fill(writer, PAGES // 2)
     before = unmoved(writer)
-    checkpoints.note()
-    checkpoints.close()
+    mover.note()
+    mover.close()
     assert unmoved(writer) == before > 0
     assert not fatal
     writer.close()
@@ -61,14 +62,14 @@ def test_a_short_log_is_left_alone(tmp_path: Path, disk: FailingDisk) -> None:
 def test_a_failed_sync_of_the_file_ends_the_process(tmp_path: Path, disk: FailingDisk) -> None:
     writer = opened(tmp_path / "t.db")
     fatal: list[BaseException] = []
-    checkpoints = Checkpoints(tmp_path / "t.db", on_fatal=fatal.append)
+    mover = Checkpoints(tmp_path / "t.db", on_fatal=fatal.append)
     fill(writer, 2 * PAGES)
     disk.syncs_fail = True
-    checkpoints.note()
+    mover.note()
     eventually(lambda: fatal)
     assert isinstance(fatal[0], apsw.IOError)
     disk.syncs_fail = False
-    checkpoints.close()
+    mover.close()
     writer.close()
 
 
@@ -77,15 +78,44 @@ def test_a_full_disk_ends_nothing_and_the_log_is_moved_once_there_is_room(
 ) -> None:
     writer = opened(tmp_path / "t.db")
     fatal: list[BaseException] = []
-    checkpoints = Checkpoints(tmp_path / "t.db", on_fatal=fatal.append)
+    mover = Checkpoints(tmp_path / "t.db", on_fatal=fatal.append)
     fill(writer, 2 * PAGES)
     disk.full = True
-    checkpoints.note()
+    mover.note()
     eventually(lambda: "can't be moved" in caplog.text)
     assert unmoved(writer) > 2 * PAGES
     disk.full = False
-    checkpoints.note()
+    mover.note()
     eventually(lambda: unmoved(writer) == 0)
-    checkpoints.close()
+    mover.close()
+    assert not fatal
+    writer.close()
+
+
+def test_a_log_that_somebody_else_is_moving_is_no_failure_of_the_disk(
+    tmp_path: Path, disk: FailingDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = opened(tmp_path / "t.db")
+    fatal: list[BaseException] = []
+    mover = Checkpoints(tmp_path / "t.db", on_fatal=fatal.append)
+    fill(writer, 2 * PAGES)
+    syncing, going = threading.Event(), threading.Event()
+
+    def sync() -> None:
+        syncing.set()
+        assert going.wait(60), "nobody let the disk go on"
+
+    monkeypatch.setattr(disk, "sync", sync)
+    other = threading.Thread(target=writer.wal_checkpoint, kwargs={"mode": apsw.SQLITE_CHECKPOINT_PASSIVE})
+    other.start()
+    assert syncing.wait(60)
+    mover.note()
+    # It has looked again since it found the other at it.
+    busy = mover._busy
+    eventually(lambda: mover._busy > busy + 1)
+    going.set()
+    other.join()
+    eventually(lambda: unmoved(writer) == 0)
+    mover.close()
     assert not fatal
     writer.close()
