@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.waiting import eventually_async
 from tqnode.config import Config
 from tqnode.metrics import Metrics
 from tqnode.queue import Queue
@@ -313,3 +314,16 @@ def add_queue(tx: Tx, name: str) -> str:
 def adds(name: str) -> Callable[[Tx], str]:
     """An operation that does so."""
     return lambda tx: add_queue(tx, name)
+
+
+@contextlib.asynccontextmanager
+async def sweeping(core: Core) -> AsyncIterator[None]:
+    """Runs the sweeper; inside, it has swept once and sleeps."""
+    running = asyncio.create_task(core.sweeper.run())
+    await eventually_async(lambda: core.clock.sleepers)
+    try:
+        yield
+        assert not running.done()
+    finally:
+        running.cancel()
+        await asyncio.wait([running])

@@ -1,12 +1,11 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.tqnode.nodes import Core, FakeClock, HeldWriter, open_core, settle, spec
+from tests.tqnode.nodes import Core, FakeClock, HeldWriter, open_core, settle, spec, sweeping
 from tests.tqnode.store.failing_disk import failing_disk
 from tests.waiting import eventually_async
 from tqnode.queue.sliced import SLICE_MAX
@@ -16,19 +15,6 @@ from tqnode.task import ClaimedTask, TaskState
 
 READY, RUNNING = TaskState.READY, TaskState.RUNNING
 HOUR_S = 3600
-
-
-@asynccontextmanager
-async def sweeping(core: Core) -> AsyncIterator[None]:
-    """Runs the sweeper; inside, it has swept once and sleeps."""
-    running = asyncio.create_task(core.sweeper.run())
-    await eventually_async(lambda: core.clock.sleepers)
-    try:
-        yield
-        assert not running.done()
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
 
 
 async def is_in(core: Core, task_id: str, state: TaskState) -> bool:

@@ -5,13 +5,11 @@ from contextlib import ExitStack, closing
 from heapq import merge
 from itertools import islice, repeat
 
-import msgspec
-
 from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.queue import token
 from tqnode.queue.inputs import with_inputs
-from tqnode.queue.rows import texts_of
+from tqnode.queue.rows import listed, texts_of
 from tqnode.sql import statement
 from tqnode.store.tx import Params, Row, TaskEvent, Tx
 from tqnode.task import Ask, ClaimedTask, TaskState
@@ -65,7 +63,7 @@ def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask] | None:
         if len(rows) == 1:
             tx.run(_CLAIM_ONE, params | {"seq": rows[0][0]})
         else:
-            seqs = msgspec.json.encode([row[0] for row in rows]).decode()
+            seqs = listed([row[0] for row in rows])
             tx.run(_CLAIM_MANY, params | {"seqs": seqs})
         claimed += _hand_over(tx, ask, queue, secret, rows)
         tx.moved(queue, TaskState.READY, TaskState.RUNNING, len(rows))

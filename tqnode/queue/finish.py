@@ -15,7 +15,7 @@ from tqnode.metrics import Metrics
 from tqnode.queue import followers, token
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.moves import Held, Movement, counts, move, place_in_line_ms
-from tqnode.queue.rows import place
+from tqnode.queue.rows import listed, place
 from tqnode.retry import backoff_ms
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
@@ -101,14 +101,14 @@ class Finisher:
     def _complete_all(self, tx: Tx, run: dict[str, Complete]) -> list[Finished | TqnodeError]:
         """Completes plain ones, each of another task, with two statements for all of them."""
         wanted = _packed_ids(run)
-        seqs = _encode_seqs(ids.seqs_of(list(wanted)))
+        seqs = listed(ids.seqs_of(list(wanted)))
         rows = tx.all(_READ_RUNNING, {"seqs": seqs})
         if _are_all_held(rows, wanted, run):
             held = list(run.values())
         else:
             rows = _held(rows, wanted, run)
             held = [run[wanted[row[1]]] for row in rows]
-            seqs = _encode_seqs([row[0] for row in rows])
+            seqs = listed([row[0] for row in rows])
         try:
             tx.run(_COMPLETE_MANY, {"seqs": seqs, "now_ms": tx.now_ms})
         except apsw.ConstraintError:
@@ -307,10 +307,6 @@ def _held(rows: list[Row], wanted: dict[bytes, str], run: dict[str, Complete]) -
         for packed, task_id in wanted.items()
         if (row := found.get(packed)) and tokens[row[2:4]] == run[task_id].token
     ]
-
-
-def _encode_seqs(seqs: list[int]) -> str:
-    return msgspec.json.encode(seqs).decode()
 
 
 def _encode(outcome: str, finished: Finished) -> bytes:

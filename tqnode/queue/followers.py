@@ -4,11 +4,12 @@ Called by whatever ends or deletes a task. One transaction does a bounded part o
 ``settlement``, written with the end itself, and done by the sweeper slice by slice.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from itertools import islice, takewhile
 
 import msgspec
 
+from tqnode.queue.rows import listed
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
 from tqnode.task import Needs, Reason, TaskState
@@ -85,7 +86,7 @@ def _settle(tx: Tx, line: dict[int, bool], room: int) -> int:
     while line and used < room:
         limit = room - used
         wave = list(islice(line, limit))
-        rows = tx.all(_FIND_OPEN, {"parents": _encode(wave), "limit": limit})
+        rows = tx.all(_FIND_OPEN, {"parents": listed(wave), "limit": limit})
         cancelled = _count(tx, rows, line) if rows else []
         # The rows come in the order of the wave: of the last one's parent there may be more.
         unfinished = rows[-1][0] if len(rows) == limit else 0
@@ -153,7 +154,3 @@ def _record(tx: Tx, follower: Follower, state: TaskState, reason: Reason | None 
     tx.effects.events.append(
         TaskEvent(follower.packed, follower.queue, follower.kind, state, tx.now_ms, follower.attempt, reason)
     )
-
-
-def _encode(seqs: Iterable[int]) -> str:
-    return msgspec.json.encode(list(seqs)).decode()

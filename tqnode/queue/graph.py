@@ -4,7 +4,7 @@ import msgspec
 
 from tqnode import ids
 from tqnode.errors import NotFound
-from tqnode.queue.rows import Reads, place
+from tqnode.queue.rows import Reads, listed, place
 from tqnode.sql import statement
 from tqnode.task import Needs, TaskState
 
@@ -49,7 +49,7 @@ def graph_of(reader: Reads, task_id: str, *, nodes_max: int) -> Graph:
     """
     where = place(task_id)
     start: int = where["seq"]
-    own = reader.all(_NODES, {"seqs": _encode([start])})
+    own = reader.all(_NODES, {"seqs": listed([start])})
     if not own or own[0][1] != where["id"]:
         raise NotFound("task", task_id)
     seen = {start}
@@ -58,7 +58,7 @@ def graph_of(reader: Reads, task_id: str, *, nodes_max: int) -> Graph:
     # Step by step both ways in turn: the nearest tasks are seen before the bound is reached.
     while any(ways.values()):
         for sql, frontier in ways.items():
-            rows = reader.all(sql, {"seqs": _encode(frontier), "limit": READ_MAX + 1}) if frontier else []
+            rows = reader.all(sql, {"seqs": listed(frontier), "limit": READ_MAX + 1}) if frontier else []
             fresh = sorted({row[0] for row in rows} - seen)
             room = nodes_max - len(seen)
             truncated = truncated or len(rows) > READ_MAX or len(fresh) > room
@@ -69,7 +69,7 @@ def graph_of(reader: Reads, task_id: str, *, nodes_max: int) -> Graph:
 
 def _read(reader: Reads, seqs: set[int], *, truncated: bool) -> Graph:
     # Of a parent that was deleted nothing is left but its number.
-    params = {"seqs": _encode(sorted(seqs))}
+    params = {"seqs": listed(sorted(seqs))}
     rows = reader.all(_NODES, params)
     written = {row[0]: ids.text(row[1]) for row in rows}
     edges = reader.all(_EDGES, params | {"limit": EDGES_MAX + 1})
@@ -83,7 +83,3 @@ def _read(reader: Reads, seqs: set[int], *, truncated: bool) -> Graph:
         if parent in written and child in written
     ]
     return Graph(nodes, known, truncated or len(edges) > EDGES_MAX)
-
-
-def _encode(seqs: list[int]) -> str:
-    return msgspec.json.encode(seqs).decode()

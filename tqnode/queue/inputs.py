@@ -6,6 +6,7 @@ from itertools import dropwhile
 import msgspec
 
 from tqnode import ids
+from tqnode.queue.rows import listed
 from tqnode.sql import statement
 from tqnode.store.tx import Row, Tx
 from tqnode.task import ClaimedTask, Input, TaskState
@@ -41,7 +42,7 @@ def with_inputs(tx: Tx, claimed: Sequence[ClaimedTask]) -> list[ClaimedTask]:
     A result that does not fit is left out; a parent that does not fit even without is not listed.
     """
     taken = {ids.seq_of(ids.parse(task.id)): _Taken() for task in claimed}
-    rows = tx.all(_READ, {"seqs": _encode(taken), "limit": INPUTS_MAX + 1})
+    rows = tx.all(_READ, {"seqs": listed(list(taken)), "limit": INPUTS_MAX + 1})
     _take(rows[:INPUTS_MAX], taken)
     if len(rows) > INPUTS_MAX:
         # They come task by task: of this one and those behind it some have not been read.
@@ -53,7 +54,7 @@ def with_inputs(tx: Tx, claimed: Sequence[ClaimedTask]) -> list[ClaimedTask]:
         for row, left_out in of.rows
         if row[5] is not None and not left_out
     }  # fmt: skip
-    results: dict[int, bytes] = dict(tx.all(_READ_RESULTS, {"seqs": _encode(wanted)})) if wanted else {}
+    results: dict[int, bytes] = dict(tx.all(_READ_RESULTS, {"seqs": listed(list(wanted))})) if wanted else {}
     return [
         msgspec.structs.replace(
             task,
@@ -83,7 +84,3 @@ def _take(rows: Iterable[Row], taken: dict[int, _Taken]) -> None:
 def _input(row: Row, result: bytes | None, left_out: bool) -> Input:
     _, _, packed, kind, state, _ = row
     return Input(ids.text(packed), kind, TaskState(state), result, left_out)
-
-
-def _encode(seqs: Iterable[int]) -> str:
-    return msgspec.json.encode(list(seqs)).decode()

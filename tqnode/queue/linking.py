@@ -8,6 +8,7 @@ from tqnode import ids
 from tqnode.errors import InvalidField
 from tqnode.queue.circles import check_acyclic
 from tqnode.queue.followers import Follower, cancel, ended, release
+from tqnode.queue.rows import listed
 from tqnode.sql import statement
 from tqnode.store.tx import Tx
 from tqnode.task import FINAL, Enqueued, Needs, TaskSpec, TaskState
@@ -31,7 +32,7 @@ def find_parents(tx: Tx, specs: Sequence[TaskSpec]) -> States:
     wanted = {parent for spec in specs for parent in spec.after if isinstance(parent, bytes)}
     if not wanted:
         return {}
-    rows = tx.all(_FIND_PARENTS, {"seqs": _encode([ids.seq_of(packed) for packed in wanted])})
+    rows = tx.all(_FIND_PARENTS, {"seqs": listed([ids.seq_of(packed) for packed in wanted])})
     missing = wanted - {row[1] for row in rows}
     for index, spec in enumerate(specs if missing else ()):
         for place, parent in enumerate(spec.after):
@@ -120,7 +121,7 @@ def _settle(tx: Tx, settled: dict[int, tuple[int, bool]]) -> None:
     """Releases or cancels the new tasks whose parents have decided that already."""
     free: list[Follower] = []
     doomed: list[Follower] = []
-    for row in tx.all(_FIND_BLOCKED, {"seqs": _encode(list(settled))}):
+    for row in tx.all(_FIND_BLOCKED, {"seqs": listed(list(settled))}):
         off, failed = settled[row[0]]
         follower = Follower(*row)
         follower.ended, follower.failed = off, failed
@@ -133,12 +134,8 @@ def _as_they_are(
     tx: Tx, specs: Sequence[TaskSpec], made: Sequence[Enqueued], seqs: Sequence[int]
 ) -> list[Enqueued]:
     linked = [seq for spec, seq in zip(specs, seqs, strict=True) if spec.after]
-    states: dict[int, str] = dict(tx.all(_READ_STATES, {"seqs": _encode(linked)}))
+    states: dict[int, str] = dict(tx.all(_READ_STATES, {"seqs": listed(linked)}))
     return [
         msgspec.structs.replace(one, state=TaskState(states.get(seq, one.state)))
         for one, seq in zip(made, seqs, strict=True)
     ]
-
-
-def _encode(seqs: Sequence[int]) -> str:
-    return msgspec.json.encode(seqs).decode()

@@ -10,7 +10,7 @@ import msgspec
 from tqnode.config import Config
 from tqnode.errors import UniqueConflict
 from tqnode.queue import followers
-from tqnode.queue.rows import errors_of, texts_of
+from tqnode.queue.rows import errors_of, listed, texts_of
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
 from tqnode.task import TRANSITIONS, Reason, TaskError, TaskState
@@ -86,7 +86,7 @@ class Movement:
         if not crashed:
             return
         seqs = [held.seq for held, _ in crashed]
-        encoded = msgspec.json.encode(seqs).decode()
+        encoded = listed(seqs)
         try:
             tx.run(_PUT_BACK_CRASHED, {"seqs": encoded, "now_ms": tx.now_ms})
         except apsw.ConstraintError as error:

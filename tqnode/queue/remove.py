@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from itertools import repeat
 
-import msgspec
-
 from tqnode.queue import followers
 from tqnode.queue.moves import counts
-from tqnode.queue.rows import texts_of
+from tqnode.queue.rows import listed, texts_of
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
 from tqnode.task import FINAL, TaskState
@@ -43,7 +41,7 @@ def remove(tx: Tx, tasks: Sequence[Row]) -> None:
     # A statement for all: each end of one is a turn in the queue for the interpreter, which a busy event loop
     # makes a long one.
     seqs, packed, queues, kinds, states, attempts = zip(*(row[:6] for row in tasks), strict=True)
-    which = {"seqs": msgspec.json.encode(seqs).decode()}
+    which = {"seqs": listed(seqs)}
     tied = tx.all(_FIND_TIED, which)
     tx.run(_DELETE_TAGS, which)
     tx.run(_DELETE_TASKS, which)
@@ -53,6 +51,6 @@ def remove(tx: Tx, tasks: Sequence[Row]) -> None:
         tx.moved(queue, TaskState(state), None, count)
     tx.effects.events += map(TaskEvent, packed, queues, kinds, repeat(None), repeat(tx.now_ms), attempts)
     if tied:
-        tx.run(_FORGET_PARENTS, {"seqs": msgspec.json.encode([seq for seq, *_ in tied]).decode()})
+        tx.run(_FORGET_PARENTS, {"seqs": listed([seq for seq, *_ in tied])})
         unfinished = [seq for seq, state, awaited in tied if awaited and TaskState(state) not in FINAL]
         followers.ended(tx, dict.fromkeys(unfinished, False))

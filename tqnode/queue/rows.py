@@ -1,5 +1,6 @@
 """Finds a task's row, and reads it into a :class:`~tqnode.task.Task`."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -22,6 +23,11 @@ class Reads(Protocol):
     def one(self, sql: str, params: Params | None = None) -> Row | None: ...
 
     def all(self, sql: str, params: Params | None = None) -> list[Row]: ...
+
+
+def listed(seqs: Sequence[int]) -> str:
+    """Row numbers as the one parameter of a statement for many rows: ``json_each`` reads them."""
+    return msgspec.json.encode(seqs).decode()
 
 
 def place(task_id: str) -> dict[str, Any]:

@@ -105,28 +105,40 @@ def _check(wait: bool, options: dict[str, Any]) -> None:
 
 
 def _fields(payload: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    fields = content_of(payload, options)
+    fields |= {name: options[name] for name in (*_SAME, "idempotency_key") if options[name] is not None}
+    if options["after"]:
+        fields["after"] = list(options["after"])
+    expires_at = _expiry(options["expires_at"], options["expires_in"])
+    if expires_at is not None:
+        fields["expires_at"] = expires_at
+    return fields
+
+
+def content_of(payload: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Payload, meta, tags, retry policy and unique key as the client takes them, as far as they were said.
+
+    Raises:
+        UsageError: one of them can't be read.
+    """
     import msgspec
 
-    fields = {name: options[name] for name in (*_SAME, "idempotency_key") if options[name] is not None}
+    fields: dict[str, Any] = {}
     try:
         raw = read_json(payload)
         meta = parse_meta(options["meta"])
         if options["retry"] is not None:
-            fields["retry"] = policy_of(options["retry"])
+            fields["retry"] = _policy(options["retry"])
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if raw is not None:
         fields["payload"] = msgspec.Raw(raw)
     if meta is not None:
         fields["meta"] = msgspec.Raw(meta)
-    for name in ("tags", "after"):
-        if options[name]:
-            fields[name] = list(options[name])
-    expires_at = _expiry(options["expires_at"], options["expires_in"])
-    if expires_at is not None:
-        fields["expires_at"] = expires_at
+    if options["tags"]:
+        fields["tags"] = list(options["tags"])
     if options["unique_key"] is not None:
-        fields["unique"] = unique_of(options)
+        fields["unique"] = _unique(options)
     return fields
 
 
@@ -134,7 +146,7 @@ def _expiry(at: datetime | None, in_s: float | None) -> datetime | None:
     return at if in_s is None else now() + timedelta(seconds=in_s)
 
 
-def policy_of(fields: dict[str, Any]) -> Any:
+def _policy(fields: dict[str, Any]) -> Any:
     """A retry policy as the client takes it.
 
     Raises:
@@ -150,7 +162,7 @@ def policy_of(fields: dict[str, Any]) -> Any:
         raise ValueError(f"--retry: {error}") from None
 
 
-def unique_of(options: dict[str, Any]) -> Any:
+def _unique(options: dict[str, Any]) -> Any:
     """What ``--unique-key`` and its like say."""
     from tq.wire import Unique
 

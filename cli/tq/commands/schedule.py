@@ -18,7 +18,7 @@ from tq.commands.base import (
     node_options,
     note,
 )
-from tq.commands.values import RETRY_FORMS, STATES, Duration, Retry, parse_meta, read_json
+from tq.commands.values import RETRY_FORMS, STATES, Duration, Retry
 
 if TYPE_CHECKING:
     from tq.client import Client
@@ -137,27 +137,11 @@ def put(name: str, kind: str, payload: str | None, as_json: bool, **options: Any
 
 
 def _task(kind: str, payload: str | None, options: dict[str, Any]) -> Any:
-    import msgspec
-
     from tq.calls import new_task
-    from tq.commands.enqueue import policy_of, unique_of
+    from tq.commands.enqueue import content_of
 
-    fields = {key: options[key] for key in _OF_TASK if options[key] is not None}
-    try:
-        raw = read_json(payload)
-        meta = parse_meta(options["meta"])
-        if options["retry"] is not None:
-            fields["retry"] = policy_of(options["retry"])
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    if raw is not None:
-        fields["payload"] = msgspec.Raw(raw)
-    if meta is not None:
-        fields["meta"] = msgspec.Raw(meta)
-    if options["tags"]:
-        fields["tags"] = list(options["tags"])
-    if options["unique_key"] is not None:
-        fields["unique"] = unique_of(options)
+    fields = content_of(payload, options)
+    fields |= {key: options[key] for key in _OF_TASK if options[key] is not None}
     return new_task(kind, **fields)
 
 

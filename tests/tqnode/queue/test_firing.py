@@ -1,14 +1,12 @@
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from tests.tqnode.nodes import START_MS, Core, open_core, sample
+from tests.tqnode.nodes import START_MS, Core, open_core, sample, sweeping
 from tests.tqnode.queue.scheduling import get, made, put, ticks
 from tests.waiting import eventually_async
 from tqnode.queue.firing import LATE_MS, MADE_UP_MAX, due
@@ -18,19 +16,6 @@ from tqnode.timing import Cron, Every, cron
 
 HOUR_S = 3600
 EVERY = Every(every_ms=1_000, anchor_ms=0)
-
-
-@asynccontextmanager
-async def sweeping(core: Core) -> AsyncIterator[None]:
-    """Runs the sweeper; inside, it has swept once and sleeps."""
-    running = asyncio.create_task(core.sweeper.run())
-    await eventually_async(lambda: core.clock.sleepers)
-    try:
-        yield
-        assert not running.done()
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
 
 
 # -- what one tick makes ---------------------------------------------------------------------------
