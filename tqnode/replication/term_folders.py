@@ -72,14 +72,16 @@ def give_up_past(data_dir: Path, archive: Path | None) -> None:
         terms = sorted((folder for folder in archive.iterdir() if folder.name.isdecimal()), key=_number)
         spare += terms[:-1]
         spare = spare or terms
+    gone = []
     for folder in spare:
         try:
             shutil.rmtree(folder)
         except OSError as error:
             logger.warning("%s cannot be removed from the full disk: %s", folder, error)
-    if spare:
-        names = ", ".join(str(folder.relative_to(data_dir)) for folder in spare)
-        logger.warning("the full disk gave up what it had of the past: %s", names)
+        else:
+            gone.append(str(folder.relative_to(data_dir)))
+    if gone:
+        logger.warning("the full disk gave up what it had of the past: %s", ", ".join(gone))
 
 
 def _number(folder: Path) -> int:
