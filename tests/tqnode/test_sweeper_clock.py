@@ -121,24 +121,24 @@ async def test_a_worker_last_heard_by_a_clock_ahead_is_dropped_in_time(tmp_path:
     path = tmp_path / "tq.db"
     async with open_core(path) as core:
         core.clock.step(HOUR_S)
-        await core.queue.register(WorkerSpec(name="w"))
+        await core.queue.registry.register(WorkerSpec(name="w"))
         clock = core.clock
     clock.step(-HOUR_S)
     async with open_core(path, clock=clock) as core:
         await core.sweeper.sweep()
         await core.sweep_after(60.1)
-        assert await core.queue.workers() == []
+        assert await core.queue.registry.all() == []
 
 
 @pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S])
 async def test_workers_stay_registered_though_the_wall_clock_steps(core: Core, step_s: int) -> None:
-    worker = await core.queue.register(WorkerSpec(name="w"))
+    worker = await core.queue.registry.register(WorkerSpec(name="w"))
     await core.sweep_after(50)
     core.clock.step(step_s)
     await core.sweep_after(9.9)
-    assert [row.id for row in await core.queue.workers()] == [worker.id]
+    assert [row.id for row in await core.queue.registry.all()] == [worker.id]
     await core.sweep_after(0.2)
-    assert await core.queue.workers() == []
+    assert await core.queue.registry.all() == []
 
 
 async def test_a_step_is_made_up_for_once_though_its_group_is_undone_and_run_again(core: Core) -> None:

@@ -116,7 +116,7 @@ async def test_a_final_task_is_kept_as_long_as_its_state_says_and_then_leaves_no
     assert await is_gone(core, task_id)
     for table in ("task", "task_body", "task_note", "task_tag"):
         assert await core.count(table) == 0
-    assert (await core.queue.queue("default")).counts == {}
+    assert (await core.queue.catalogue.one("default")).counts == {}
 
 
 @pytest.mark.parametrize(
@@ -172,16 +172,16 @@ async def test_idempotency_keys_are_forgotten_when_their_time_is_over(core: Core
 
 
 async def test_a_silent_worker_is_dropped_while_its_leases_last_until_their_own_end(core: Core) -> None:
-    silent = await core.queue.register(WorkerSpec(name="silent"))
-    alive = await core.queue.register(WorkerSpec(name="alive"))
+    silent = await core.queue.registry.register(WorkerSpec(name="silent"))
+    alive = await core.queue.registry.register(WorkerSpec(name="alive"))
     await core.enqueue(lease_ms=90_000)
     task = await core.claim_one(worker=silent.id)
     for _ in range(60):
         await core.sweep_after(1)
-        await core.queue.worker_heartbeat(alive.id, [])
-    assert len(await core.queue.workers()) == 2
+        await core.queue.registry.heartbeat(alive.id, [])
+    assert len(await core.queue.registry.all()) == 2
     await core.sweep_after(0.001)
-    assert [worker.name for worker in await core.queue.workers()] == ["alive"]
+    assert [worker.name for worker in await core.queue.registry.all()] == ["alive"]
     assert await core.state(task.id) is TaskState.RUNNING
     await core.sweep_after(29.999)
     assert await core.state(task.id) is TaskState.READY
@@ -190,14 +190,14 @@ async def test_a_silent_worker_is_dropped_while_its_leases_last_until_their_own_
 async def test_workers_are_not_dropped_for_the_silence_of_a_node_that_was_away(tmp_path: Path) -> None:
     path = tmp_path / "tq.db"
     async with open_core(path) as core:
-        worker = await core.queue.register(WorkerSpec(name="w"))
+        worker = await core.queue.registry.register(WorkerSpec(name="w"))
         clock = core.clock
     clock.advance(3600)
     async with open_core(path, clock=clock) as core:
         await core.sweep_after(59)
-        assert await core.queue.worker_heartbeat(worker.id, []) == ("run", [])
+        assert await core.queue.registry.heartbeat(worker.id, []) == ("run", [])
         await core.sweep_after(61)
-        assert await core.queue.workers() == []
+        assert await core.queue.registry.all() == []
 
 
 # -- the file --------------------------------------------------------------------------------------

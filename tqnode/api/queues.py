@@ -15,23 +15,23 @@ _UNKNOWN = ["queue_not_found"]
 
 async def read_all(call: Call) -> Reply:
     """Every queue there is."""
-    infos = [info_of(info) for info in await call.context.queue.queues()]
+    infos = [info_of(info) for info in await call.context.queue.catalogue.all()]
     return json_reply(200, wire.Queues(queues=infos))
 
 
 async def read(call: Call) -> Reply:
     """One queue."""
-    return json_reply(200, info_of(await call.context.queue.queue(call.name())))
+    return json_reply(200, info_of(await call.context.queue.catalogue.one(call.name())))
 
 
 async def pause(call: Call) -> Reply:
     """Has a queue hand out nothing."""
-    return json_reply(200, info_of(await call.context.queue.pause(call.name())))
+    return json_reply(200, info_of(await call.context.queue.catalogue.pause(call.name())))
 
 
 async def resume(call: Call) -> Reply:
     """Has a queue hand out tasks again."""
-    return json_reply(200, info_of(await call.context.queue.resume(call.name())))
+    return json_reply(200, info_of(await call.context.queue.catalogue.resume(call.name())))
 
 
 async def purge(call: Call) -> Reply:
@@ -42,7 +42,7 @@ async def purge(call: Call) -> Reply:
         await call.judge(body)
     asked = _purge(body) if body else wire.Purge()
     states = [TaskState(state) for state in dict.fromkeys(asked.states)]
-    return json_reply(200, wire.Purged(deleted=await call.context.queue.purge(name, states)))
+    return json_reply(200, wire.Purged(deleted=await call.context.queue.catalogue.purge(name, states)))
 
 
 def info_of(info: QueueInfo) -> wire.QueueInfo:

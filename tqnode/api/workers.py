@@ -29,7 +29,7 @@ async def register(call: Call) -> Reply:
         concurrency=new.concurrency,
         version=None if new.version is None else conversion.name(new.version, "version"),
     )
-    worker = await call.context.queue.register(spec)
+    worker = await call.context.queue.registry.register(spec)
     heartbeat_s = call.context.config.worker_heartbeat_s
     return json_reply(201, wire.Registered(id=worker.id, state=_state(worker), heartbeat_s=heartbeat_s))
 
@@ -45,7 +45,7 @@ async def heartbeat(call: Call) -> Reply:
         except BadRequest as error:
             raise within(error, f"leases[{index}]") from None
         held.append(HeldLease(id=lease.id, token=lease.token, progress=progress))
-    state, answers = await call.context.queue.worker_heartbeat(call.uuid(), held)
+    state, answers = await call.context.queue.registry.heartbeat(call.uuid(), held)
     return json_reply(
         200,
         wire.WorkerHeartbeatAnswer(
@@ -64,28 +64,28 @@ async def heartbeat(call: Call) -> Reply:
 
 async def read_all(call: Call) -> Reply:
     """Every worker that was heard from lately."""
-    workers = [_worker_of(worker) for worker in await call.context.queue.workers()]
+    workers = [_worker_of(worker) for worker in await call.context.queue.registry.all()]
     return json_reply(200, wire.Workers(workers=workers))
 
 
 async def run(call: Call) -> Reply:
     """Takes back ``quiet`` or ``terminate``."""
-    return json_reply(200, _worker_of(await call.context.queue.steer(call.uuid(), "run")))
+    return json_reply(200, _worker_of(await call.context.queue.registry.steer(call.uuid(), "run")))
 
 
 async def quiet(call: Call) -> Reply:
     """Tells a worker to claim nothing more."""
-    return json_reply(200, _worker_of(await call.context.queue.steer(call.uuid(), "quiet")))
+    return json_reply(200, _worker_of(await call.context.queue.registry.steer(call.uuid(), "quiet")))
 
 
 async def terminate(call: Call) -> Reply:
     """Tells a worker to end."""
-    return json_reply(200, _worker_of(await call.context.queue.steer(call.uuid(), "terminate")))
+    return json_reply(200, _worker_of(await call.context.queue.registry.steer(call.uuid(), "terminate")))
 
 
 async def forget(call: Call) -> Reply:
     """A worker says good-bye."""
-    await call.context.queue.forget(call.uuid())
+    await call.context.queue.registry.forget(call.uuid())
     return Reply(204, b"", ())
 
 

@@ -10,10 +10,11 @@ from functools import partial
 
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
-from tqnode.errors import Draining, NotFound, TqnodeError
+from tqnode.errors import Draining, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.queue import claim as claims
-from tqnode.queue import listing, queues, workers
+from tqnode.queue import listing, queues
+from tqnode.queue.catalogue import Catalogue
 from tqnode.queue.counts import Counts
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.finish import Finisher
@@ -26,9 +27,9 @@ from tqnode.queue.listing import Filters, Page
 from tqnode.queue.manage import Manager
 from tqnode.queue.moves import Movement
 from tqnode.queue.queues import QueueInfo
+from tqnode.queue.registry import Registry
 from tqnode.queue.rows import read_task
 from tqnode.queue.scheduler import Scheduler
-from tqnode.queue.sliced import Sliced
 from tqnode.queue.stats import Stats, stats
 from tqnode.queue.waiting import Waiting
 from tqnode.queue.workers import WorkerRow, WorkerSpec
@@ -44,7 +45,6 @@ from tqnode.task import (
     Snooze,
     Task,
     TaskSpec,
-    TaskState,
 )
 
 __all__ = [
@@ -80,7 +80,6 @@ class Queue:
         self._store = store
         self._clock = clock
         self._rng = rng
-        self._workers_max = config.workers_max
         movement = Movement(config)
         self._enqueuer = Enqueuer(config, rng)
         self._intake = Intake(store, self._enqueuer, waiting_max=config.writer_backlog_max)
@@ -90,6 +89,8 @@ class Queue:
         self.scheduler = Scheduler(store, firing, limit=config.schedules_max)
         self.keeper = Keeper(config, metrics=metrics, movement=movement)
         self.movement = movement
+        self.catalogue = Catalogue(store, clock)
+        self.registry = Registry(store, self.keeper, rng, limit=config.workers_max)
         self.waiting = Waiting(limit=config.waiting_claims_max)
         self.hub = Hub(
             boot=f"{rng.bits(48):012x}", kept=config.events_kept, followers_max=config.event_streams_max
@@ -270,104 +271,7 @@ class Queue:
         """
         await self._store.write(lambda tx: self._manager.delete(tx, task_id))
 
-    # -- queues ----------------------------------------------------------------------------
-
-    async def queues(self) -> list[QueueInfo]:
-        """All queues."""
-        return await self._store.read(lambda reader: queues.infos(reader, self._clock))
-
-    async def queue(self, name: str) -> QueueInfo:
-        """One queue.
-
-        Raises:
-            NotFound: there is none of that name.
-        """
-        found = await self._store.read(lambda reader: queues.infos(reader, self._clock, name))
-        if not found:
-            raise NotFound("queue", name)
-        return found[0]
-
-    async def pause(self, name: str) -> QueueInfo:
-        """Has a queue give out no more tasks; it still takes them in.
-
-        Raises:
-            NotFound: there is none of that name.
-        """
-        await self._store.write(lambda tx: queues.set_paused(tx, name, paused=True))
-        return await self.queue(name)
-
-    async def resume(self, name: str) -> QueueInfo:
-        """Has a queue give out tasks again.
-
-        Raises:
-            NotFound: there is none of that name.
-        """
-        await self._store.write(lambda tx: queues.set_paused(tx, name, paused=False))
-        return await self.queue(name)
-
-    async def purge(self, name: str, states: Sequence[TaskState]) -> int:
-        """Deletes a queue's tasks in ``states`` that are there now, slice by slice; how many.
-
-        Raises:
-            NotFound: there is none of that name.
-        """
-        last = await self._store.write(lambda tx: queues.last_seq(tx, name))
-        deleted = after = reached = 0
-
-        def work(tx: Tx, limit: int) -> int:
-            nonlocal reached
-            count, reached = queues.purge_slice(tx, name, states, after=after, last=last, limit=limit)
-            return count
-
-        sliced = Sliced(work)
-        while after < last:
-            deleted += await sliced.run_one(self._store, self._clock)
-            after = reached
-        return deleted
-
-    # -- workers and figures ---------------------------------------------------------------
-
-    async def register(self, spec: WorkerSpec) -> WorkerRow:
-        """Adds a worker under a new id.
-
-        Raises:
-            Overloaded: too many are registered already.
-        """
-        return await self._store.write(
-            lambda tx: workers.register(tx, spec, self._rng, limit=self._workers_max)
-        )
-
-    async def worker_heartbeat(
-        self, worker_id: str, leases: Sequence[HeldLease]
-    ) -> tuple[str, list[LeaseStatus]]:
-        """One sign of life for a worker and all its leases; answers what it is told, and each lease's fate.
-
-        Raises:
-            NotFound: it is not registered, or was dropped.
-        """
-        return await self._store.write(
-            lambda tx: (workers.touch(tx, worker_id), self.keeper.heartbeat_all(tx, leases))
-        )
-
-    async def workers(self) -> list[WorkerRow]:
-        """The registered workers."""
-        return await self._store.read(workers.workers)
-
-    async def steer(self, worker_id: str, state: str) -> WorkerRow:
-        """Tells a worker to ``run``, be ``quiet`` or ``terminate``.
-
-        Raises:
-            NotFound: it is not registered, or was dropped.
-        """
-        return await self._store.write(lambda tx: workers.steer(tx, worker_id, state))
-
-    async def forget(self, worker_id: str) -> None:
-        """Takes a worker out of the registry.
-
-        Raises:
-            NotFound: it is not registered, or was dropped.
-        """
-        await self._store.write(lambda tx: workers.forget(tx, worker_id))
+    # -- figures ---------------------------------------------------------------------------
 
     async def stats(self) -> Stats:
         """The node's figures, all of one moment."""

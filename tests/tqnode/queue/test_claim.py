@@ -101,19 +101,19 @@ async def test_a_claim_above_a_priority_leaves_lower_ones_alone(core: Core) -> N
 async def test_a_paused_queue_gives_out_nothing_but_the_next_one_does(core: Core) -> None:
     await core.enqueue(queue="a")
     other = await core.enqueue(queue="b")
-    await core.queue.pause("a")
+    await core.queue.catalogue.pause("a")
     assert ids_of(await core.claim("a", "b", max=5)) == [other]
-    await core.queue.resume("a")
+    await core.queue.catalogue.resume("a")
     assert len(await core.claim("a")) == 1
 
 
 @pytest.mark.parametrize("told", ["quiet", "terminate"])
 async def test_a_worker_that_was_told_to_stop_gets_nothing(core: Core, told: str) -> None:
-    worker = await core.queue.register(WorkerSpec(name="w"))
+    worker = await core.queue.registry.register(WorkerSpec(name="w"))
     await core.enqueue()
-    await core.queue.steer(worker.id, told)
+    await core.queue.registry.steer(worker.id, told)
     assert await core.claim(worker=worker.id) == []
-    await core.queue.steer(worker.id, "run")
+    await core.queue.registry.steer(worker.id, "run")
     assert len(await core.claim(worker=worker.id)) == 1
 
 

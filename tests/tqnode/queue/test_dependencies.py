@@ -53,7 +53,7 @@ async def delete(core: Core) -> None:
 
 
 async def purge(core: Core) -> None:
-    assert await core.queue.purge("default", [READY]) == 1
+    assert await core.queue.catalogue.purge("default", [READY]) == 1
 
 
 WITHOUT_SUCCESS = [
@@ -182,7 +182,7 @@ async def test_an_unknown_parent_refuses_the_whole_request(core: Core) -> None:
         await core.queue.enqueue([spec(queue="fresh"), child(0, parent)])
     assert (refused.value.field, refused.value.code) == ("[1].after[1]", "unknown_parent")
     assert await core.count("task") == await core.count("dependency") == 0
-    assert [info.queue for info in await core.queue.queues()] == ["default"]
+    assert [info.queue for info in await core.queue.catalogue.all()] == ["default"]
 
 
 async def test_of_a_partial_request_only_the_task_with_the_unknown_parent_is_refused(core: Core) -> None:
@@ -357,18 +357,18 @@ async def test_blocked_tasks_count_as_waiting_in_depth_stats_and_lists(core: Cor
     assert stats.totals == {"ready": 1, "blocked": 1}
     page = await core.queue.page(Filters(states=[BLOCKED]), limit=10, cursor=None, bodies=True)
     assert [(task.id, task.pending, task.after) for task in page.tasks] == [(task_id, 1, ())]
-    assert await core.queue.purge("children", [BLOCKED]) == 1
+    assert await core.queue.catalogue.purge("children", [BLOCKED]) == 1
     assert await core.count("dependency") == 0
 
 
 async def test_a_paused_queue_s_tasks_are_released_but_not_handed_out(core: Core) -> None:
     parent = await core.enqueue()
     task_id = await enqueue_child(core, parent)
-    await core.queue.pause("children")
+    await core.queue.catalogue.pause("children")
     await succeed(core)
     assert await core.state(task_id) is READY
     assert await core.claim("children") == []
-    await core.queue.resume("children")
+    await core.queue.catalogue.resume("children")
     assert (await core.claim_one("children")).id == task_id
 
 

@@ -62,7 +62,7 @@ async def test_an_array_with_one_refused_task_makes_none(core: Core) -> None:
         await core.queue.enqueue(tasks)
     assert await core.count("task") == await core.count("task_body") == 1
     assert await core.count("task_tag") == 0
-    assert [info.queue for info in await core.queue.queues()] == ["default"]
+    assert [info.queue for info in await core.queue.catalogue.all()] == ["default"]
 
 
 async def test_ten_thousand_tasks_are_made_at_once(core: Core) -> None:
@@ -196,7 +196,7 @@ async def test_replacing_gives_a_waiting_task_its_new_content(core: Core) -> Non
     assert (task.max_attempts, task.lease_ms, task.meta) == (2, 5_000, b"{}")
     assert task.run_at_ms == core.clock.now_ms() + 1000
     assert await core.rows("SELECT tag FROM task_tag ORDER BY tag") == [("both",), ("new",)]
-    counts = {info.queue: info.counts for info in await core.queue.queues()}
+    counts = {info.queue: info.counts for info in await core.queue.catalogue.all()}
     assert counts == {"default": {}, "other": {"scheduled": 1}}
 
 
@@ -381,6 +381,6 @@ async def test_there_are_never_more_queues_than_the_limit_says(tmp_path: Path) -
         with pytest.raises(QueueFull):
             await core.queue.enqueue([spec(queue="a"), spec(queue="c")])
         await core.enqueue(queue="b")
-        assert [info.queue for info in await core.queue.queues()] == ["a", "b"]
+        assert [info.queue for info in await core.queue.catalogue.all()] == ["a", "b"]
         page = await core.queue.page(Filters(), limit=10, cursor=None, bodies=False)
         assert len(page.tasks) == 3

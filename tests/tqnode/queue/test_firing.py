@@ -322,7 +322,7 @@ async def test_a_schedule_whose_zone_the_node_lacks_stands_still_alone_and_is_tr
 async def test_what_a_tick_makes_is_told_like_any_other_enqueue(core: Core) -> None:
     await put(core, task={"queue": "q"})
     await core.sweep_after(10)
-    info = await core.queue.queue("q")
+    info = await core.queue.catalogue.one("q")
     assert info.counts == {TaskState.READY: 1}
     assert (await core.queue.stats()).since_start["enqueued"] == 1
 

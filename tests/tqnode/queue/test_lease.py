@@ -86,7 +86,7 @@ async def test_a_heartbeat_of_no_task_is_not_found(core: Core) -> None:
 
 
 async def test_one_heartbeat_of_a_worker_answers_for_each_of_its_leases(core: Core) -> None:
-    worker = await core.queue.register(WorkerSpec(name="w"))
+    worker = await core.queue.registry.register(WorkerSpec(name="w"))
     await core.queue.enqueue([spec(lease_ms=5_000) for _ in range(4)])
     kept, cancelled, lost, gone = await core.claim(max=4, worker=worker.id)
     await core.queue.cancel(cancelled.id)
@@ -95,7 +95,7 @@ async def test_one_heartbeat_of_a_worker_answers_for_each_of_its_leases(core: Co
     await core.queue.delete(gone.id)
     core.clock.advance(3)
     leases = [HeldLease(task.id, task.token, b"1") for task in (kept, cancelled, lost, gone)]
-    told, answers = await core.queue.worker_heartbeat(worker.id, leases)
+    told, answers = await core.queue.registry.heartbeat(worker.id, leases)
     until_ms = core.clock.now_ms() + 5_000
     assert told == "run"
     assert answers == [

@@ -283,7 +283,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(queue=queues, paused=st.booleans())
     def pause_or_resume(self, queue: str, paused: bool) -> None:
-        work = self.core.queue.pause(queue) if paused else self.core.queue.resume(queue)
+        work = self.core.queue.catalogue.pause(queue) if paused else self.core.queue.catalogue.resume(queue)
         if queue not in self.model.queues:
             self.refused(work, NotFound)
             return

@@ -234,7 +234,7 @@ async def test_the_moves_of_a_person_are_counted_for_the_right_queue(core: Core)
     made = await core.queue.enqueue([spec(queue="a"), spec(queue="a"), spec(queue="b")])
     await core.queue.cancel(made[0].id)
     await core.queue.delete(made[1].id)
-    counts = {info.queue: info.counts for info in await core.queue.queues()}
+    counts = {info.queue: info.counts for info in await core.queue.catalogue.all()}
     assert counts == {"a": {"cancelled": 1}, "b": {"ready": 1}}
 
 

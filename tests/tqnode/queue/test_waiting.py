@@ -58,9 +58,9 @@ async def test_a_waiting_claim_gets_a_task_whose_time_has_come(core: Core) -> No
 
 async def test_a_waiting_claim_gets_a_task_of_a_resumed_queue(core: Core) -> None:
     task_id = await core.enqueue()
-    await core.queue.pause("default")
+    await core.queue.catalogue.pause("default")
     claiming = await poll(core)
-    await core.queue.resume("default")
+    await core.queue.catalogue.resume("default")
     assert await is_given(claiming, task_id)
 
 
@@ -97,11 +97,11 @@ async def test_a_waiting_claim_gets_what_a_completion_enqueues(core: Core) -> No
 
 
 async def test_a_quiet_worker_s_waiting_claim_goes_on_when_it_is_told_to_run(core: Core) -> None:
-    worker = await core.queue.register(WorkerSpec(name="w"))
-    await core.queue.steer(worker.id, "quiet")
+    worker = await core.queue.registry.register(WorkerSpec(name="w"))
+    await core.queue.registry.steer(worker.id, "quiet")
     task_id = await core.enqueue()
     claiming = await poll(core, worker=worker.id)
-    await core.queue.steer(worker.id, "run")
+    await core.queue.registry.steer(worker.id, "run")
     assert await is_given(claiming, task_id)
 
 
@@ -156,8 +156,8 @@ async def test_a_claim_that_others_were_quicker_than_waits_on(core: Core) -> Non
 
 
 async def test_a_task_is_not_left_lying_when_its_wake_goes_to_a_quiet_worker(core: Core) -> None:
-    worker = await core.queue.register(WorkerSpec(name="w"))
-    await core.queue.steer(worker.id, "quiet")
+    worker = await core.queue.registry.register(WorkerSpec(name="w"))
+    await core.queue.registry.steer(worker.id, "quiet")
     quiet = await poll(core, worker=worker.id)
     eager = await poll(core, worker="eager")
     assert await is_given(eager, await core.enqueue())
@@ -166,16 +166,16 @@ async def test_a_task_is_not_left_lying_when_its_wake_goes_to_a_quiet_worker(cor
 
 
 async def test_quiet_workers_do_not_wake_each_other_for_ever(core: Core) -> None:
-    workers = [await core.queue.register(WorkerSpec(name="w")) for _ in range(2)]
+    workers = [await core.queue.registry.register(WorkerSpec(name="w")) for _ in range(2)]
     for worker in workers:
-        await core.queue.steer(worker.id, "quiet")
+        await core.queue.registry.steer(worker.id, "quiet")
     claimings = [await poll(core, worker=worker.id) for worker in workers]
     task_id = await core.enqueue()
     await core.store.write(lambda _: None)
     await settle()
     assert core.store.backlog == 0
     assert await core.state(task_id) is TaskState.READY
-    await core.queue.steer(workers[1].id, "run")
+    await core.queue.registry.steer(workers[1].id, "run")
     assert await is_given(claimings[1], task_id)
     claimings[0].cancel()
 
@@ -255,14 +255,14 @@ async def test_a_claim_that_is_full_of_large_tasks_passes_its_wake_on(
 
 
 async def test_a_worker_told_to_run_while_its_claim_learns_that_it_is_quiet_looks_again(core: Core) -> None:
-    worker = await core.queue.register(WorkerSpec(name="w"))
-    await core.queue.steer(worker.id, "quiet")
+    worker = await core.queue.registry.register(WorkerSpec(name="w"))
+    await core.queue.registry.steer(worker.id, "quiet")
     task_id = await core.enqueue()
     async with HeldWriter(core.store):
         # The look and the word to go on share a group: both are heard of at once.
         claiming = asyncio.create_task(core.claim(worker=worker.id, wait_s=LONG_S))
         await settle()
-        steering = asyncio.create_task(core.queue.steer(worker.id, "run"))
+        steering = asyncio.create_task(core.queue.registry.steer(worker.id, "run"))
         await settle()
     await steering
     assert await is_given(claiming, task_id)
