@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import functools
+import ipaddress
 import logging
 import resource
 import socket
@@ -196,3 +197,17 @@ class HttpServer:
             _, stubborn = await asyncio.wait(list(state.tasks), timeout=ABORT_S)
             for task in stubborn:
                 task.cancel()
+
+
+def warn_if_open(config: Config) -> None:
+    """Says so where others than this machine may reach the node: it takes everybody for its owner."""
+    host, _ = config.address
+    try:
+        alone = ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        alone = host == "localhost"
+    if not alone:
+        logger.warning(
+            "whoever can reach %s can read and change every task: let only those through you trust",
+            config.listen,
+        )

@@ -13,6 +13,7 @@ from tqnode.api.context import Vital
 from tqnode.api.service import Service
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
+from tqnode.delivery.courier import Courier
 from tqnode.errors import DiskFull, Elsewhere, HandoverFailed, NoLeader, NotFound, TqnodeError
 from tqnode.founding import FOUND, Founding, FoundingError, refuse_to_lose
 from tqnode.handover import Handover
@@ -54,10 +55,8 @@ class Member:
         bootstrap: whether a person has said that a new cluster begins.
         plan: what a term's log is made of.
         service: where the queue is served.
-        clock: the node's clock.
-        rng: the node's chance.
-        metrics: the node's collectors.
-        log_metrics: those of the log.
+        clock, rng, metrics: the node's own.
+        courier: sends webhooks while this node leads.
         on_fatal: called when the disk failed: the process must end at once.
         on_broken: called when something else failed without which the node must not go on.
 
@@ -80,7 +79,7 @@ class Member:
         clock: Clock,
         rng: Rng,
         metrics: Metrics,
-        log_metrics: LitestreamMetrics,
+        courier: Courier,
         on_fatal: Callable[[BaseException], None],
         on_broken: Callable[[], None],
     ) -> None:
@@ -91,7 +90,8 @@ class Member:
         self._clock = clock
         self._rng = rng
         self._metrics = metrics
-        self._log_metrics = log_metrics
+        self._log_metrics = LitestreamMetrics(metrics.registry)
+        self._courier = courier
         self._cluster_metrics = ClusterMetrics(metrics.registry)
         self._on_fatal = on_fatal
         self._on_broken = on_broken
@@ -269,9 +269,8 @@ class Member:
         if self.replica is not None:
             self.replica.on_message(sender, node_id, message, contents)
             return
-        for content in contents:
-            if not isinstance(content, bytes):
-                self._spawn(self._node_db.discard(content), "discard")
+        for content in (part for part in contents if not isinstance(part, bytes)):
+            self._spawn(self._node_db.discard(content), "discard")
 
     async def _on_call(self, _caller: str, name: str, payload: Any) -> Any:
         if name == STATUS:
@@ -376,6 +375,7 @@ class Member:
             metrics=self._metrics,
             log_metrics=self._log_metrics,
             cluster_metrics=self._cluster_metrics,
+            courier=self._courier,
             may_answer=self._may_answer,
             produced=replica.produced,
             hand_over=lambda tenure: self._handover.run(replica, tenure, None),

@@ -51,6 +51,12 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.webhook_deliveries = Counter(
+            "tq_webhook_deliveries_total",
+            "Attempts to deliver a webhook, by what came of it.",
+            ["outcome"],
+            registry=self.registry,
+        )
 
 
 class ClusterMetrics:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import os
 import signal
@@ -17,13 +16,17 @@ from tqnode import logs
 from tqnode.api.app import build
 from tqnode.api.context import ClusterView, Vital
 from tqnode.api.service import Service
+from tqnode.background import Background
 from tqnode.clock import Clock, Rng, SystemClock, SystemRng
 from tqnode.config import Config
 from tqnode.data_folder import DataFolder, FolderError
+from tqnode.delivery import endpoints
+from tqnode.delivery.courier import Courier
+from tqnode.delivery.endpoints import EndpointsError
 from tqnode.errors import DiskFull, OutcomeUnknown, TqnodeError
 from tqnode.founding import FoundingError, refuse_alone
 from tqnode.garbage import collect_seldom
-from tqnode.http_server import HttpServer, ListenError, bind, url_of
+from tqnode.http_server import HttpServer, ListenError, bind, url_of, warn_if_open
 from tqnode.keeping import Keeping, plan_of
 from tqnode.member import Member
 from tqnode.metrics import LitestreamMetrics, Metrics
@@ -40,7 +43,6 @@ from tqnode.sd_notify import SdNotify
 from tqnode.store import Store
 from tqnode.store.migrations import SchemaTooNew
 from tqnode.store.trouble import explain
-from tqnode.sweeper import Sweeper
 
 EXIT_STOPPED: Final = 0
 EXIT_FAILED: Final = 1
@@ -99,7 +101,7 @@ class Node:
         self._store: Store | None = None
         self._service = Service()
         self._member: Member | None = None
-        self._sweeping: asyncio.Task[None] | None = None
+        self._background: Background | None = None
 
     async def start(self) -> str:
         """Starts all parts, the ones that answer last; returns the URL.
@@ -111,6 +113,7 @@ class Node:
             FoundingError: the folder is of a node of another kind, with or without peers.
             LitestreamError: Litestream can't be used.
             ArchiveError: the archive's credentials can't be used.
+            EndpointsError: the file of the webhooks can't be used.
         """
         async with contextlib.AsyncExitStack() as parts:
             url = await self._start(parts)
@@ -126,10 +129,11 @@ class Node:
         listener = bind(config)
         parts.callback(listener.close)
         metrics = Metrics()
+        courier = Courier(endpoints.read(config.webhooks_file), config=config, clock=clock)
         if config.peers:
-            served = await self._start_member(parts, folder, metrics, url_of(listener))
+            served = await self._start_member(parts, folder, metrics, courier, url_of(listener))
         else:
-            served = self._start_alone(parts, folder, metrics)
+            served = self._start_alone(parts, folder, metrics, courier)
         app = build(
             self._service,
             config=config,
@@ -137,6 +141,7 @@ class Node:
             rng=rng,
             metrics=metrics,
             draining=self._draining,
+            courier=courier,
             **served,
         )
         parts.push_async_callback(app.close)
@@ -147,7 +152,12 @@ class Node:
         return url
 
     async def _start_member(
-        self, parts: contextlib.AsyncExitStack, folder: DataFolder, metrics: Metrics, url: str
+        self,
+        parts: contextlib.AsyncExitStack,
+        folder: DataFolder,
+        metrics: Metrics,
+        courier: Courier,
+        url: str,
     ) -> Served:
         """A node of a cluster: the queue comes and goes with the lead."""
         config = self._config
@@ -164,7 +174,7 @@ class Node:
                 clock=self._clock,
                 rng=self._rng,
                 metrics=metrics,
-                log_metrics=LitestreamMetrics(metrics.registry),
+                courier=courier,
                 on_fatal=end_at_once,
                 on_broken=self.broken.set,
             )
@@ -174,7 +184,9 @@ class Node:
         await member.start()
         return Served(vitals=member.vitals, past=member.past, cluster=member)
 
-    def _start_alone(self, parts: contextlib.AsyncExitStack, folder: DataFolder, metrics: Metrics) -> Served:
+    def _start_alone(
+        self, parts: contextlib.AsyncExitStack, folder: DataFolder, metrics: Metrics, courier: Courier
+    ) -> Served:
         """A node without peers: it serves the queue from its start to its end."""
         config, clock, rng = self._config, self._clock, self._rng
         refuse_alone(folder.path / NODE_DB)
@@ -190,28 +202,22 @@ class Node:
             except (apsw.Error, SchemaTooNew) as error:
                 raise StoreError(explain(folder.path / TERMS_DATABASE, error)) from error
             parts.callback(keeping.open_gate)
-        sweeper = Sweeper(store, queue, clock=clock, config=config)
-        self._sweeping = asyncio.create_task(sweeper.run(), name="sweeper")
-        self._sweeping.add_done_callback(self._on_sweeper_end)
-        parts.push_async_callback(self._stop_sweeper)
+        self._background = Background(
+            store,
+            queue,
+            courier,
+            clock=clock,
+            config=config,
+            metrics=metrics,
+            on_failed=self.broken.set,
+        )
+        parts.push_async_callback(self._background.stop)
         self._service.open(queue)
         return Served(
             vitals=dict if keeping is None else keeping.vitals,
             past=None if keeping is None else keeping.past,
             cluster=None,
         )
-
-    def _on_sweeper_end(self, sweeping: "asyncio.Task[None]") -> None:
-        if not sweeping.cancelled():
-            logger.critical(
-                "the sweeper failed: no lease would run out any more", exc_info=sweeping.exception()
-            )
-            self.broken.set()
-
-    async def _stop_sweeper(self) -> None:
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.wait([self._sweeping])
 
     def _open_archive(self, folder: DataFolder, metrics: Metrics) -> Keeping | None:
         if self._config.litestream == OFF:
@@ -247,6 +253,8 @@ class Node:
         if self._member is not None:
             await self._member.leave()
         self._draining.set()
+        if self._background is not None:
+            self._background.drain()
         if (queue := self._service.here) is not None:
             queue.waiting.drain()
         if self._server is not None:
@@ -298,19 +306,6 @@ def end_at_once(error: BaseException) -> None:
 def _flush_logs() -> None:
     for handler in logging.getLogger().handlers:
         handler.flush()
-
-
-def _warn_if_open(config: Config) -> None:
-    host, _ = config.address
-    try:
-        alone = ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name
-        alone = host == "localhost"
-    if not alone:
-        logger.warning(
-            "whoever can reach %s can read and change every task: let only those through you trust",
-            config.listen,
-        )
 
 
 def _cut_off() -> None:
@@ -380,7 +375,7 @@ def run_node(config: Config, environ: Mapping[str, str], *, bootstrap: bool = Fa
     logs.set_up(level=config.log_level, form=config.log_format, environ=environ)
     # The database holds what its owners gave it: nobody else's to read.
     os.umask(OWNER_ONLY)
-    _warn_if_open(config)
+    warn_if_open(config)
     collect_seldom()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -394,6 +389,7 @@ def run_node(config: Config, environ: Mapping[str, str], *, bootstrap: bool = Fa
         FoundingError,
         LitestreamError,
         ArchiveError,
+        EndpointsError,
     ) as error:
         logger.critical("%s", error)
         return EXIT_FAILED

@@ -69,6 +69,21 @@ class Needs(StrEnum):
     """All end, however."""
 
 
+class Webhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whom to tell of a task's end: a configured endpoint, or a URL with a configured secret."""
+
+    endpoint: str | None = None
+    """The endpoint's name; where it is, is looked up at each delivery."""
+    url: str | None = None
+    secret: str | None = None
+    """The secret's name; the secret itself is never stored."""
+    on: tuple[TaskState, ...] = (TaskState.SUCCEEDED, TaskState.DEAD, TaskState.CANCELLED)
+    max_attempts: int = 10
+    """Of each delivery."""
+    retry: bytes | None = None
+    """The retry policy's JSON of the deliveries; None is that of all webhooks."""
+
+
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A task to enqueue, checked and with every default filled in. Times in ms, JSON as bytes."""
 
@@ -95,6 +110,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The tasks it waits for, each once: ids, or places in the same request."""
     needs: Needs | None = None
     """None if it waits for nobody."""
+    webhook: Webhook | None = None
+    """Whom to tell of its end."""
 
 
 class Enqueued(msgspec.Struct, frozen=True):
@@ -154,6 +171,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Of the tasks it was enqueued after, how many have not ended."""
     after: tuple[str, ...] = ()
     """Ids of these, as far as they are still there; empty in lists."""
+    webhook: Webhook | None = None
+    """None in lists."""
 
 
 class Input(msgspec.Struct, frozen=True):

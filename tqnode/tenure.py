@@ -8,6 +8,8 @@ from typing import Final
 
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
+from tqnode.delivery.courier import Courier
+from tqnode.delivery.deliverer import Deliverer
 from tqnode.errors import NoLeader, OutcomeUnknown, TqnodeError
 from tqnode.keeping import verifying_of
 from tqnode.metrics import ClusterMetrics, LitestreamMetrics, Metrics
@@ -44,6 +46,7 @@ class Tenure:
         metrics: the node's collectors.
         log_metrics: those of the log.
         cluster_metrics: those of the cluster.
+        courier: sends webhooks.
         may_answer: returns if the node leads at this moment, else raises what to tell clients.
         produced: gets the log's entries.
         hand_over: has another node lead, once that is better than to go on.
@@ -64,6 +67,7 @@ class Tenure:
         metrics: Metrics,
         log_metrics: LitestreamMetrics,
         cluster_metrics: ClusterMetrics,
+        courier: Courier,
         may_answer: Callable[[], None],
         produced: Callable[[Entries], None],
         hand_over: Callable[["Tenure"], Awaitable[object]],
@@ -101,6 +105,9 @@ class Tenure:
         self.queue = Queue(self._store, config=config, clock=clock, rng=rng, metrics=metrics)
         # Made now: from here on leases have their time again.
         self._sweeper = Sweeper(self._store, self.queue, clock=clock, config=config)
+        self._deliverer = Deliverer(
+            self._store, self.queue, courier, clock=clock, config=config, metrics=metrics
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._over = False
 
@@ -121,6 +128,7 @@ class Tenure:
     def serve(self) -> None:
         """Begins with what is done beside answering clients."""
         self._spawn(self._sweeper.run(), "sweeper")
+        self._spawn(self._deliverer.run(), "deliverer")
         self._spawn(self._verifying.run(), "backup-verify")
         self._spawn(self._rejoin(), "archive-rejoin")
 

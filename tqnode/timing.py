@@ -273,3 +273,13 @@ def _turn(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
         else:
             right = middle
     return low + timedelta(seconds=right)
+
+
+def stamp(at_ms: int) -> str:
+    """A moment in RFC 3339, in UTC and with milliseconds.
+
+    Args:
+        at_ms: milliseconds since 1970, up to the year 9999.
+    """
+    at = _EPOCH + timedelta(milliseconds=at_ms)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -15,6 +15,7 @@
         │   │   ├── TooDeep, TooManyValues, BatchTooLarge
         │   │   ├── UnknownParent, UnknownRef, DuplicateRef, DependencyCycle, TooManyParents
         │   │   ├── InvalidCron, UnknownTimeZone, TooManySchedules
+        │   │   ├── ReservedQueue, UnknownWebhook
         │   │   └── OutsideArchive, NoArchive
         │   ├── InvalidCursor
         │   ├── BodyTooLarge, HeadersTooLarge
@@ -221,6 +222,14 @@ class UnknownTimeZone(InvalidField):
 
 class TooManySchedules(InvalidField):
     """The node has as many schedules as it allows: ``limit``."""
+
+
+class ReservedQueue(InvalidField):
+    """The queue is the node's own."""
+
+
+class UnknownWebhook(InvalidField):
+    """The node's configuration has no webhook, or no secret, of that name."""
 
 
 class OutsideArchive(InvalidField):

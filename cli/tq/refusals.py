@@ -31,6 +31,8 @@ CODES: dict[str, type[errors.TqError]] = {
     "invalid_cron": errors.InvalidCron,
     "unknown_time_zone": errors.UnknownTimeZone,
     "too_many_schedules": errors.TooManySchedules,
+    "reserved_queue": errors.ReservedQueue,
+    "unknown_webhook": errors.UnknownWebhook,
     "outside_archive": errors.OutsideArchive,
     "no_archive": errors.NoArchive,
     "invalid_cursor": errors.InvalidCursor,

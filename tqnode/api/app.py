@@ -18,6 +18,7 @@ from tqnode.api import errors
 from tqnode.api.call import Call, Headers, Reply
 from tqnode.api.context import ClusterView, Context, Vital
 from tqnode.api.convert import Conversion
+from tqnode.api.hooks import Hooks
 from tqnode.api.metrics import HttpMetrics
 from tqnode.api.openapi import document
 from tqnode.api.pages import pages
@@ -27,9 +28,12 @@ from tqnode.api.route import Methods, Router
 from tqnode.api.routes import ROUTES
 from tqnode.api.service import Service
 from tqnode.api.waiting import ClientGone, Waiting
+from tqnode.api.webhooks import TRIALS_MAX
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
 from tqnode.connection import ANSWER_WHOLE
+from tqnode.delivery.courier import Courier
+from tqnode.delivery.endpoints import Endpoints
 from tqnode.errors import BodyTooLarge, Busy, Elsewhere, MethodNotAllowed, RequestTimeout, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.replication.past import PastStates
@@ -55,6 +59,7 @@ def build(
     vitals: Callable[[], Mapping[str, Vital]] = dict,
     past: PastStates | None = None,
     cluster: ClusterView | None = None,
+    courier: Courier | None = None,
 ) -> "Api":
     """Makes the application of one node.
 
@@ -68,8 +73,12 @@ def build(
         vitals: how the parts are that the node may have besides its database.
         past: past states of the queue; None where there is no archive.
         cluster: the other nodes; None without any.
+        courier: sends what webhooks are tried with; None knows no webhooks.
     """
     http = HttpMetrics()
+    if courier is None:
+        courier = Courier(Endpoints(), config=config, clock=clock)
+    hooks = Hooks(config, courier.endpoints, courier.policy)
     metrics.registry.register(http)
     context = Context(
         service=service,
@@ -81,7 +90,10 @@ def build(
         draining=draining,
         waiting=Waiting(draining),
         following=Waiting(draining),
-        conversion=Conversion(config),
+        conversion=Conversion(config, hooks),
+        hooks=hooks,
+        courier=courier,
+        trials=asyncio.Semaphore(TRIALS_MAX),
         patience=Patience(clock, within_s=config.request_read_s),
         check_turn=asyncio.Semaphore(1),
         scan_turn=asyncio.Semaphore(1),

@@ -3,6 +3,7 @@
 from tq import wire
 from tqnode.api.call import Call, Reply, json_reply
 from tqnode.api.decode import Decoder
+from tqnode.api.hooks import open_queue
 from tqnode.api.route import Route
 from tqnode.api.views import claimed_of
 from tqnode.errors import Draining, InvalidField
@@ -35,6 +36,8 @@ def _ask(call: Call, asked: wire.Claim) -> Ask:
         limit = context.config.claim_max
         raise InvalidField(f"must be at most {limit}", field="max", limit=limit)
     conversion = context.conversion
+    for index, queue in enumerate(asked.queues):
+        open_queue(queue, f"queues[{index}]")
     return Ask(
         queues=conversion.names(asked.queues, "queues"),
         kinds=None if asked.kinds is None else conversion.names(asked.kinds, "kinds"),
@@ -54,5 +57,6 @@ ROUTES = [
         about="Claim tasks from the queues in the order given, waiting up to wait_s for the first one.",
         body=wire.Claim,
         answers={200: wire.Claimed},
+        errors=["reserved_queue"],
     ),
 ]

@@ -50,6 +50,8 @@ CODES: dict[str, Code] = {
     "invalid_cron": Code(422, "It is no cron expression, or no time to come is like it; `detail` says why."),
     "unknown_time_zone": Code(422, "The IANA database has no time zone of that name."),
     "too_many_schedules": Code(422, "There are as many schedules as allowed, `limit`."),
+    "reserved_queue": Code(422, "The queue is the node's own: no client enqueues into it or claims from it."),
+    "unknown_webhook": Code(422, "The node's configuration has no webhook, or no secret, of that name."),
     "outside_archive": Code(422, "The archive does not have that moment; `detail` says what it has."),
     "no_archive": Code(422, "The node keeps no archive: it runs without Litestream."),
     "queue_full": Code(

@@ -7,12 +7,14 @@ from typing import Protocol
 
 from tq import wire
 from tqnode.api.convert import Conversion
+from tqnode.api.hooks import Hooks
 from tqnode.api.metrics import HttpMetrics
 from tqnode.api.patience import Patience
 from tqnode.api.service import Service
 from tqnode.api.waiting import Waiting
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
+from tqnode.delivery.courier import Courier
 from tqnode.metrics import Metrics
 from tqnode.queue import Queue
 from tqnode.replication.past import PastStates
@@ -66,6 +68,11 @@ class Context:
     following: Waiting
     """The clients that follow the events."""
     conversion: Conversion
+    hooks: Hooks
+    courier: Courier
+    """Sends what webhooks are tried with."""
+    trials: asyncio.Semaphore
+    """Held while a webhook is tried."""
     patience: Patience
     check_turn: asyncio.Semaphore
     """Held while a very large body is checked in a thread, so that such bodies share the memory for one."""

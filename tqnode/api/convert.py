@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -9,10 +10,12 @@ from msgspec import UNSET, Raw, UnsetType
 from tq import wire
 from tqnode.api.decode import within
 from tqnode.api.dependencies import Refs, parents_of, refs_of
+from tqnode.api.hooks import Hooks, open_queue
 from tqnode.api.stamps import MOMENT_MAX_MS, moment_ms
 from tqnode.config import Config
 from tqnode.errors import BadRequest, InvalidField
 from tqnode.queue.circles import check_acyclic
+from tqnode.queue.webhooks import QUEUE as RESERVED
 from tqnode.task import WAITING, Needs, TaskSpec, TaskState
 
 _encode = msgspec.json.Encoder().encode
@@ -44,9 +47,12 @@ class Conversion:
 
     Args:
         config: the node's configuration.
+        hooks: judges what tasks ask of webhooks.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, hooks: Hooks) -> None:
+        self._hooks = hooks
+        self._by_queue = hooks.by_queue
         self._config = config
         self._name_chars_max = config.name_chars_max
         self._payload_bytes_max = config.payload_bytes_max
@@ -98,6 +104,8 @@ class Conversion:
             self.name(task.kind, "kind")
         if len(task.queue) > chars_max:
             self.name(task.queue, "queue")
+        if task.queue == RESERVED:
+            open_queue(task.queue)
         payload = _NULL
         if task.payload is not UNSET:
             payload = bytes(task.payload)
@@ -129,15 +137,8 @@ class Conversion:
             meta=None if task.meta is UNSET else self._meta(task.meta),
             after=after,
             needs=_NEEDS[task.after_policy] if after else None,
-            **(
-                {}
-                if unique is None
-                else {
-                    "unique_key": unique.key,
-                    "unique_mode": unique.on_conflict,
-                    "unique_states": " ".join(dict.fromkeys(unique.states)),
-                }
-            ),
+            webhook=self._hooks.of(task.webhook, task.queue) if task.webhook or self._by_queue else None,
+            **({} if unique is None else _key_of(unique)),
         )
 
     def _unique(self, unique: wire.Unique) -> None:
@@ -240,3 +241,11 @@ class Conversion:
         if meta is not None and not meta.startswith(b"{"):
             raise InvalidField("must be a JSON object", field="meta")
         return meta
+
+
+def _key_of(unique: wire.Unique) -> dict[str, Any]:
+    return {
+        "unique_key": unique.key,
+        "unique_mode": unique.on_conflict,
+        "unique_states": " ".join(dict.fromkeys(unique.states)),
+    }

@@ -6,6 +6,7 @@ from tqnode.api.convert import Conversion, json_part
 from tqnode.api.decode import Decoder, within
 from tqnode.api.dependencies import DEPENDENCY_ERRORS
 from tqnode.api.errors import problem_of
+from tqnode.api.hooks import WEBHOOK_ERRORS
 from tqnode.api.route import Route
 from tqnode.api.stamps import stamp, stamp_or_none
 from tqnode.api.views import finished_of
@@ -157,7 +158,7 @@ ROUTES = [
         about="End the attempt as a success, with a result and tasks to enqueue in the same transaction.",
         body=wire.Complete,
         answers={200: wire.Finished},
-        errors=[*_FENCED, *DEPENDENCY_ERRORS, "unique_conflict", "queue_full"],
+        errors=[*_FENCED, *DEPENDENCY_ERRORS, *WEBHOOK_ERRORS, "unique_conflict", "queue_full"],
     ),
     Route(
         method="POST",

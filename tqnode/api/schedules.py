@@ -10,10 +10,11 @@ from tqnode.api.call import Call, Reply, json_reply
 from tqnode.api.convert import Conversion, ms_of
 from tqnode.api.decode import Decoder, within
 from tqnode.api.filters import CURSOR_CHARS_MAX, LIMIT
+from tqnode.api.hooks import WEBHOOK_ERRORS
 from tqnode.api.query import integer, one, query_of
 from tqnode.api.route import Parameter, Route
 from tqnode.api.stamps import stamp, stamp_or_none
-from tqnode.api.views import raw, retry_of, seconds, seconds_or_none
+from tqnode.api.views import raw, retry_of, seconds, seconds_or_none, webhook_of
 from tqnode.errors import BadRequest, InvalidCursor, InvalidField
 from tqnode.queue.firing import META_KEY
 from tqnode.queue.schedules import Schedule, ScheduleSpec, Template
@@ -178,6 +179,7 @@ def _task_of(template: Template, *, payload: Raw | UnsetType) -> wire.ScheduledT
         expires_s=seconds_or_none(template.expires_ms),
         tags=list(spec.tags),
         unique=_unique_of(spec),
+        webhook=webhook_of(spec.webhook),
     )
 
 
@@ -200,7 +202,7 @@ ROUTES = [
         about="Make a schedule, or change the one of that name; said again as it is, it stays as it is.",
         body=wire.NewSchedule,
         answers={201: wire.Schedule, 200: wire.Schedule},
-        errors=["invalid_cron", "unknown_time_zone", "too_many_schedules"],
+        errors=["invalid_cron", "unknown_time_zone", "too_many_schedules", *WEBHOOK_ERRORS],
     ),
     Route(
         method="GET",

@@ -14,11 +14,12 @@ from tqnode.api.decode import Decoder, within, without_place
 from tqnode.api.dependencies import DEPENDENCY_ERRORS
 from tqnode.api.errors import problem_of
 from tqnode.api.filters import LIST_PARAMETERS, list_query
+from tqnode.api.hooks import WEBHOOK_ERRORS
 from tqnode.api.past import AT, PAST_ERRORS, queue_at
 from tqnode.api.query import flag, moment, query_of
 from tqnode.api.route import Parameter, Route
 from tqnode.api.stamps import stamp, stamp_or_none
-from tqnode.api.views import seconds, seconds_or_none, task_of
+from tqnode.api.views import seconds, seconds_or_none, task_of, webhook_of
 from tqnode.errors import BadRequest, IdempotencyMismatch, InvalidField, TqnodeError
 from tqnode.task import Enqueued, Idempotency, TaskSpec
 
@@ -76,6 +77,7 @@ def _made(new: wire.NewTask, spec: TaskSpec, enqueued: Enqueued) -> wire.Task:
         unique_key=spec.unique_key,
         after=[ids.text(parent) for parent in spec.after if isinstance(parent, bytes)],
         after_policy=new.after_policy if new.after else None,
+        webhook=webhook_of(spec.webhook),
     )
 
 
@@ -199,6 +201,7 @@ ROUTES = [
             "unique_conflict",
             "idempotency_mismatch",
             "queue_full",
+            *WEBHOOK_ERRORS,
         ],
     ),
     Route(

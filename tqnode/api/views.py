@@ -7,6 +7,7 @@ from tq import wire
 from tqnode import task as core
 from tqnode.api.stamps import stamp, stamp_or_none
 
+_FINAL: dict[str, wire.FinalState] = {state: state for state in ("succeeded", "dead", "cancelled")}
 _retry = msgspec.json.Decoder(wire.RetryPolicy).decode
 
 
@@ -71,7 +72,16 @@ def task_of(task: core.Task, *, bodies: bool = True, duplicate: bool = False) ->
         after=list(task.after),
         after_policy=None if task.needs is None else task.needs.value,
         pending=task.pending,
+        webhook=webhook_of(task.webhook),
     )
+
+
+def webhook_of(hook: core.Webhook | None) -> wire.TaskWebhook | None:
+    """Where a task's end is told."""
+    if hook is None:
+        return None
+    on = [_FINAL[state] for state in hook.on]
+    return wire.TaskWebhook(endpoint=hook.endpoint, url=hook.url, secret=hook.secret, on=on)
 
 
 def error_of(error: core.TaskError) -> wire.TaskError:

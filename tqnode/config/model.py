@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqnode.config.address import split_address, wrong_address, wrong_name
 from tqnode.config.archive import wrong_archive
+from tqnode.config.outbound import wrong_allowance, wrong_ports
 from tqnode.config.peers import peer_contradictions, split_peers, wrong_peers, wrong_url
 from tqnode.config.setting import setting
 
@@ -226,6 +227,29 @@ class Config:
     )
     peer_tls_key: str = setting("", "PEM file of its key.")
     peer_tls_ca: str = setting("", "PEM file of the authority that signs the nodes' certificates.")
+
+    webhooks_file: str = setting(
+        "", "TOML file of the webhooks' secrets and endpoints; empty for none: no task can ask for one then."
+    )
+    webhook_allow: str = setting(
+        "",
+        "Networks, addresses and host names that webhooks may reach though they are not public: a list.",
+        shape=wrong_allowance,
+        many=True,
+    )
+    webhook_ports: str = setting(
+        "", "Ports that webhooks may reach: a list; empty for all.", shape=wrong_ports, many=True
+    )
+    webhook_timeout_s: float = setting(
+        15.0, "Time of one delivery, from its name's resolution on.", unit="seconds", low=0.1, high=300
+    )
+    webhook_concurrency: int = setting(16, "Deliveries at a time.", unit="deliveries", low=1, high=1000)
+    webhook_max_attempts: int = setting(
+        10, "Attempts of a delivery whose task does not say its own.", unit="attempts", low=1, high=1000
+    )
+    webhook_url_chars_max: int = setting(
+        2048, "Longest URL of a webhook.", unit="characters", low=64, high=32_768
+    )
 
     drain_s: float = setting(
         4.0,

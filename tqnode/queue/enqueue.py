@@ -11,7 +11,7 @@ from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.config import Config
 from tqnode.errors import IdempotencyMismatch, QueueFull, TqnodeError, UniqueConflict
-from tqnode.queue import linking
+from tqnode.queue import linking, webhooks
 from tqnode.queue.moves import counts
 from tqnode.queue.remove import replace_tags
 from tqnode.sql import statement
@@ -41,6 +41,7 @@ _ADD_IDEMPOTENCY = statement("add_idempotency")
 _READY = TaskState.READY
 _BLOCKED = TaskState.BLOCKED
 _after = attrgetter("after")
+_webhook = attrgetter("webhook")
 
 _answers = msgspec.json.Decoder(list[Enqueued])
 _some_answers = msgspec.json.Decoder(list[Enqueued | None])
@@ -179,6 +180,8 @@ class Enqueuer:
         tags = [(tag, seq) for seq, spec in zip(seqs, specs, strict=True) for tag in spec.tags]
         if tags:
             tx.insert(_INSERT_TAG, tags)
+        if any(map(_webhook, specs)):
+            webhooks.ask(tx, {seq: spec.webhook for seq, spec in zip(seqs, specs, strict=True)})
         effects = tx.effects
         effects.events += map(TaskEvent, packed, queues, kinds, states, repeat(tx.now_ms), repeat(0))
         for spec, state, run_at_ms in zip(specs, states, runs_at_ms, strict=True):
@@ -237,7 +240,7 @@ class Enqueuer:
         return self._replace(tx, spec, holder)
 
     def _replace(self, tx: Tx, spec: TaskSpec, holder: Row) -> Enqueued:
-        seq, packed, before, queue, needs = holder
+        seq, packed, before, queue, needs, notify = holder
         if needs is not None:
             tx.run(_FORGET_PARENTS, {"seqs": f"[{seq}]"})  # whom it waits for is part of what is replaced
         state, run_at_ms = entry(tx, spec)
@@ -260,6 +263,9 @@ class Enqueuer:
         tags = _encode_tags(spec) if spec.tags else None
         body = {"seq": seq, "payload": spec.payload, "meta": spec.meta, "tags": tags, "retry": spec.retry}
         tx.run(_REPLACE_BODY, body)
+        if notify is not None:
+            webhooks.forget(tx, [seq])
+        webhooks.ask(tx, {seq: spec.webhook})
         tx.moved(queue, TaskState(before), None)
         tx.moved(spec.queue, None, state)
         tx.effects.events.append(TaskEvent(packed, spec.queue, spec.kind, state, tx.now_ms, 0))

@@ -12,7 +12,7 @@ from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.errors import InvalidField, LeaseLost, NotFound, TqnodeError
 from tqnode.metrics import Metrics
-from tqnode.queue import followers, token
+from tqnode.queue import followers, token, webhooks
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.moves import Held, Movement, counts, move, place_in_line_ms
 from tqnode.queue.rows import listed, place
@@ -133,11 +133,13 @@ class Finisher:
         ]
         if results:
             tx.many(_WRITE_RESULT, results)
-        seqs, packed, _, _, queues, kinds, attempts, awaited = zip(*rows, strict=True)
+        seqs, packed, _, _, queues, kinds, attempts, awaited, notify = zip(*rows, strict=True)
         state = TaskState.SUCCEEDED
         tx.effects.events += map(TaskEvent, packed, queues, kinds, repeat(state), repeat(tx.now_ms), attempts)
         for queue, tasks in counts(queues).items():
             tx.moved(queue, TaskState.RUNNING, state, tasks)
+        if any(notify):
+            webhooks.ended(tx, list(compress(seqs, notify)))
         if any(awaited):
             followers.ended(tx, dict.fromkeys(compress(seqs, awaited), True))
 
@@ -151,7 +153,7 @@ class Finisher:
         rows = move(tx, _COMPLETE, params)
         if not rows:
             return self._repeat(tx, asked, where, fence)
-        queue, kind, attempt, awaited = rows[0]
+        queue, kind, attempt, awaited, notify = rows[0]
         if asked.result is not None:
             tx.many(_WRITE_RESULT, [(where["seq"], asked.result)])
         then: tuple[str, ...] = ()
@@ -166,6 +168,8 @@ class Finisher:
         tx.moved(queue, TaskState.RUNNING, TaskState.SUCCEEDED)
         event = TaskEvent(where["id"], queue, kind, TaskState.SUCCEEDED, tx.now_ms, attempt)
         tx.effects.events.append(event)
+        if notify:
+            webhooks.ended(tx, [where["seq"]])
         if awaited:
             followers.ended(tx, {where["seq"]: True})
         return finished

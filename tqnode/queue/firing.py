@@ -7,7 +7,6 @@ before the row's ``done_ms``, and nothing up to there is looked at again, wherev
 
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import takewhile
 
@@ -23,7 +22,7 @@ from tqnode.queue.schedules import Missed, Schedule, read
 from tqnode.sql import statement
 from tqnode.store.tx import Tx
 from tqnode.task import FINAL, TaskSpec, TaskState
-from tqnode.timing import Timing, following
+from tqnode.timing import Timing, following, stamp
 
 _FIND_DUE = statement("find_due_schedules")
 _FIND_TASK_STATE = statement("find_task_state")
@@ -39,8 +38,6 @@ PIECES_A_TICK = 4
 BROKEN_MS = 60_000
 """After which a schedule that can't be reckoned is looked at again."""
 META_KEY = "schedule"
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 logger = logging.getLogger(__name__)
 
@@ -200,7 +197,7 @@ def _is_final(tx: Tx, task_id: str) -> bool:
 def task_of(schedule: Schedule, tick: int, *, late: bool, now_ms: int) -> TaskSpec:
     """The task of one tick; its meta says whose and which."""
     template = schedule.template
-    about: dict[str, object] = {"name": schedule.name, "at": _stamp(tick)}
+    about: dict[str, object] = {"name": schedule.name, "at": stamp(tick)}
     if late:
         about["missed"] = True
     return msgspec.structs.replace(
@@ -215,8 +212,3 @@ def _with_schedule(meta: bytes | None, about: bytes) -> bytes:
     rest = (meta or b"{}").strip()[1:].lstrip()
     comma = b"" if rest == b"}" else b","
     return b'{"' + META_KEY.encode() + b'":' + about + comma + rest
-
-
-def _stamp(at_ms: int) -> str:
-    at = _EPOCH + timedelta(milliseconds=at_ms)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -9,7 +9,7 @@ import msgspec
 
 from tqnode.config import Config
 from tqnode.errors import UniqueConflict
-from tqnode.queue import followers
+from tqnode.queue import followers, webhooks
 from tqnode.queue.rows import errors_of, listed, texts_of
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
@@ -126,8 +126,10 @@ class Movement:
             "receipt": receipt,
             "now_ms": tx.now_ms,
         }
-        ((awaited,),) = move(tx, _END, params)
+        ((awaited, notify),) = move(tx, _END, params)
         self.record(tx, held, state, attempt=held.attempt, reason=reason)
+        if notify:
+            webhooks.ended(tx, [held.seq])
         if awaited:
             followers.ended(tx, {held.seq: False})
 

@@ -19,6 +19,7 @@ _DELETE_TASKS = statement("delete_tasks")
 _DELETE_BODIES = statement("delete_bodies")
 _DELETE_NOTES = statement("delete_notes")
 _FORGET_PARENTS = statement("forget_parents")
+_DELETE_WEBHOOKS = statement("delete_webhooks")
 
 
 def replace_tags(tx: Tx, seq: int, tags: Sequence[str]) -> None:
@@ -51,6 +52,8 @@ def remove(tx: Tx, tasks: Sequence[Row]) -> None:
         tx.moved(queue, TaskState(state), None, count)
     tx.effects.events += map(TaskEvent, packed, queues, kinds, repeat(None), repeat(tx.now_ms), attempts)
     if tied:
-        tx.run(_FORGET_PARENTS, {"seqs": listed([seq for seq, *_ in tied])})
-        unfinished = [seq for seq, state, awaited in tied if awaited and TaskState(state) not in FINAL]
+        of_tied = {"seqs": listed([seq for seq, *_ in tied])}
+        tx.run(_FORGET_PARENTS, of_tied)
+        tx.run(_DELETE_WEBHOOKS, of_tied)
+        unfinished = [seq for seq, state, awaited, _ in tied if awaited and TaskState(state) not in FINAL]
         followers.ended(tx, dict.fromkeys(unfinished, False))

@@ -9,12 +9,13 @@ from tqnode import ids
 from tqnode.errors import NotFound
 from tqnode.sql import statement
 from tqnode.store.tx import Params, Row
-from tqnode.task import Needs, Task, TaskError, TaskState
+from tqnode.task import Needs, Task, TaskError, TaskState, Webhook
 
 _READ = statement("read_task")
 
 _texts = msgspec.json.Decoder(tuple[str, ...])
 _errors = msgspec.json.Decoder(tuple[TaskError, ...])
+_webhook = msgspec.json.Decoder(Webhook)
 
 
 class Reads(Protocol):
@@ -101,4 +102,5 @@ def task_of(row: Row) -> Task:
         needs=Needs(row[29]) if row[29] else None,
         pending=row[30],
         after=tuple(ids.texts([bytes.fromhex(one) for one in texts_of(row[31])])) if row[31] else (),
+        webhook=_webhook.decode(row[32]) if row[32] else None,
     )

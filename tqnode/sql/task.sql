@@ -5,7 +5,8 @@ SELECT t.id, t.queue, t.kind, t.state, t.reason, t.priority, t.created_at_ms, t.
     b.payload, b.meta, b.tags, b.retry, n.result, n.progress, n.errors, n.attempted_by, t.needs, t.pending,
     CASE WHEN t.needs IS NOT NULL THEN (SELECT json_group_array(hex(p.id))
         FROM (SELECT parent FROM dependency WHERE child = t.seq ORDER BY parent) d
-            JOIN task p ON p.seq = d.parent) END
+            JOIN task p ON p.seq = d.parent) END,
+    CASE WHEN t.notify IS NOT NULL THEN (SELECT hook FROM webhook w WHERE w.seq = t.seq) END
 FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq)
 WHERE seq = :seq AND id = :id
 
@@ -15,7 +16,7 @@ SELECT t.id, t.queue, t.kind, t.state, t.reason, t.priority, t.created_at_ms, t.
     t.finished_at_ms, t.expires_at_ms, t.lease_expires_at_ms, t.cancel_requested_at_ms, t.attempt,
     t.max_attempts, t.crashes, t.lease_ms, t.timeout_ms, t.worker, t.unique_key, t.seq,
     CASE WHEN :bodies THEN b.payload ELSE x'' END, b.meta, b.tags, b.retry,
-    CASE WHEN :bodies THEN n.result END, n.progress, n.errors, n.attempted_by, t.needs, t.pending, NULL
+    CASE WHEN :bodies THEN n.result END, n.progress, n.errors, n.attempted_by, t.needs, t.pending, NULL, NULL
 FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq)
 WHERE seq < :before AND seq >= :floor
     AND (:queues IS NULL OR t.queue IN (SELECT value FROM json_each(:queues)))
@@ -46,7 +47,7 @@ INSERT INTO task_body (seq, payload, meta, tags, retry) VALUES (?, ?, ?, ?, ?)
 INSERT INTO task_tag (tag, seq) VALUES (?, ?)
 
 -- name: find_key_holder
-SELECT seq, id, state, queue, needs FROM task
+SELECT seq, id, state, queue, needs, notify FROM task
 WHERE kind = :kind AND unique_key = :unique_key AND instr(unique_states, state) > 0
 
 -- name: drop_key
@@ -55,7 +56,7 @@ UPDATE task SET unique_key = NULL, unique_states = NULL WHERE seq = :seq
 -- name: replace_task
 UPDATE task SET queue = :queue, state = :state, priority = :priority, run_at_ms = :run_at_ms,
     max_attempts = :max_attempts, lease_ms = :lease_ms, timeout_ms = :timeout_ms,
-    expires_at_ms = :expires_at_ms, unique_states = :unique_states, needs = NULL, pending = 0
+    expires_at_ms = :expires_at_ms, unique_states = :unique_states, needs = NULL, pending = 0, notify = NULL
 WHERE seq = :seq
 
 -- name: replace_body
@@ -73,8 +74,8 @@ DELETE FROM task_tag WHERE (tag, seq) IN (
     CROSS JOIN task_body b ON b.seq = s.value CROSS JOIN json_each(b.tags) g WHERE b.tags IS NOT NULL)
 
 -- name: find_tied
-SELECT seq, state, awaited FROM task
-WHERE seq IN (SELECT value FROM json_each(:seqs)) AND (awaited OR needs IS NOT NULL)
+SELECT seq, state, awaited, notify FROM task
+WHERE seq IN (SELECT value FROM json_each(:seqs)) AND (awaited OR needs IS NOT NULL OR notify IS NOT NULL)
 
 -- name: delete_tasks
 DELETE FROM task WHERE seq IN (SELECT value FROM json_each(:seqs))
@@ -118,10 +119,10 @@ WHERE seq IN (SELECT value FROM json_each(:seqs))
 UPDATE task SET state = 'succeeded', finished_at_ms = :now_ms, lease_expires_at_ms = NULL, crashes = 0,
     receipt = :receipt
 WHERE seq = :seq AND id = :id AND grants = :grants AND secret = :secret AND state = 'running'
-RETURNING queue, kind, attempt, awaited
+RETURNING queue, kind, attempt, awaited, notify
 
 -- name: read_running
-SELECT seq, id, grants, secret, queue, kind, attempt, awaited FROM task
+SELECT seq, id, grants, secret, queue, kind, attempt, awaited, notify FROM task
 WHERE seq IN (SELECT value FROM json_each(:seqs)) AND state = 'running'
 
 -- name: complete_tasks
@@ -149,7 +150,7 @@ WHERE seq IN (SELECT value FROM json_each(:seqs))
 UPDATE task SET state = :state, reason = :reason, finished_at_ms = :now_ms, crashes = :crashes,
     lease_expires_at_ms = NULL, receipt = :receipt
 WHERE seq = :seq
-RETURNING awaited
+RETURNING awaited, notify
 
 -- name: write_receipt
 UPDATE task SET receipt = :receipt WHERE seq = :seq

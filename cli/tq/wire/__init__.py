@@ -30,12 +30,7 @@ from tq.wire.cluster import Cluster, ClusterNode, HandedOver, Handover, LogPosit
 from tq.wire.enqueue import (
     Enqueued,
     EnqueuedMany,
-    Exponential,
-    Fixed,
-    Linear,
-    Listed,
     NewTask,
-    RetryPolicy,
     Unique,
 )
 from tq.wire.graph import Graph, GraphEdge, GraphNode
@@ -59,6 +54,7 @@ from tq.wire.names import (
 )
 from tq.wire.problem import Problem
 from tq.wire.queue import Health, Purge, Purged, QueueInfo, Queues, Stats, TaskEvent
+from tq.wire.retry import Exponential, Fixed, Linear, Listed, RetryPolicy
 from tq.wire.schedule import (
     DstGap,
     DstOverlap,
@@ -71,6 +67,7 @@ from tq.wire.schedule import (
     ScheduleTask,
 )
 from tq.wire.task import Task, TaskError, TaskPage
+from tq.wire.webhook import FinalState, TaskWebhook, Webhook, WebhookTest, WebhookTested
 from tq.wire.worker import (
     HeldLease,
     LeaseStatus,
@@ -100,6 +97,7 @@ __all__ = [
     "Fail",
     "FailOutcome",
     "Failure",
+    "FinalState",
     "Finished",
     "Fixed",
     "Graph",
@@ -156,8 +154,12 @@ __all__ = [
     "TaskError",
     "TaskEvent",
     "TaskPage",
+    "TaskWebhook",
     "Token",
     "Unique",
+    "Webhook",
+    "WebhookTest",
+    "WebhookTested",
     "Worker",
     "WorkerHeartbeat",
     "WorkerHeartbeatAnswer",

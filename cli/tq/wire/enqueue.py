@@ -19,40 +19,8 @@ from tq.wire.names import (
     Tag,
 )
 from tq.wire.problem import Problem
-
-
-class Exponential(Request, kw_only=True, tag_field="type", tag="exponential"):
-    """Waits ``base_s * factor ** (attempt - 1)``, at most ``max_s``, each ± ``jitter`` of itself."""
-
-    base_s: PositiveSeconds = 5.0
-    factor: Annotated[float, Meta(ge=1, le=100)] = 2.0
-    max_s: PositiveSeconds = 3600.0
-    jitter: Annotated[float, Meta(ge=0, le=1)] = 0.1
-
-
-class Linear(Request, kw_only=True, tag_field="type", tag="linear"):
-    """Waits ``base_s * attempt``, at most ``max_s``."""
-
-    base_s: PositiveSeconds = 5.0
-    max_s: PositiveSeconds = 3600.0
-    jitter: Annotated[float, Meta(ge=0, le=1)] = 0.1
-
-
-class Fixed(Request, kw_only=True, tag_field="type", tag="fixed"):
-    """Waits ``delay_s`` each time."""
-
-    delay_s: Seconds
-    jitter: Annotated[float, Meta(ge=0, le=1)] = 0.0
-
-
-class Listed(Request, kw_only=True, tag_field="type", tag="list"):
-    """Waits ``delays_s[attempt - 1]``; the last one repeats."""
-
-    delays_s: Annotated[list[Seconds], Meta(min_length=1, max_length=100)]
-    jitter: Annotated[float, Meta(ge=0, le=1)] = 0.0
-
-
-RetryPolicy = Exponential | Linear | Fixed | Listed
+from tq.wire.retry import RetryPolicy
+from tq.wire.webhook import Webhook
 
 
 class Unique(Request, kw_only=True):
@@ -73,7 +41,8 @@ class Unique(Request, kw_only=True):
 class NewTask(Request, kw_only=True):
     """A task to enqueue. ``delay_s`` and ``run_at`` exclude each other.
 
-    It waits for the tasks in ``after``: ids, or ``#`` and the ``ref`` of a task in the same array.
+    It waits for the tasks in ``after``: ids, or ``#`` and the ``ref`` of a task in the same array. Its end is
+    told to ``webhook``, or to the node's webhook of that name.
     """
 
     kind: Name
@@ -93,6 +62,7 @@ class NewTask(Request, kw_only=True):
     ref: Name | None = None
     after: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=10_000)] = []
     after_policy: AfterPolicy = "succeeded"
+    webhook: Webhook | Name | None = None
 
 
 class Enqueued(Answer, kw_only=True):

@@ -2,8 +2,9 @@
 
 from msgspec import UNSET, Raw, UnsetType
 
-from tq.wire.enqueue import RetryPolicy
 from tq.wire.names import AfterPolicy, Answer, Id, Name, Priority, Stamp, State
+from tq.wire.retry import RetryPolicy
+from tq.wire.webhook import TaskWebhook
 
 
 class TaskError(Answer, kw_only=True):
@@ -20,7 +21,7 @@ class Task(Answer, kw_only=True):
     """A task. What is absent was never set; ``payload`` is absent in lists unless asked for.
 
     ``after`` holds the tasks it was enqueued after, as far as they are still there (never in lists);
-    ``pending`` says how many of them have not ended.
+    ``pending`` says how many of them have not ended. ``webhook`` is absent in lists.
     """
 
     id: Id
@@ -55,6 +56,7 @@ class Task(Answer, kw_only=True):
     after: list[Id] = []
     after_policy: AfterPolicy | None = None
     pending: int = 0
+    webhook: TaskWebhook | None = None
 
 
 class TaskPage(Answer, kw_only=True):
