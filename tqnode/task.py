@@ -172,7 +172,6 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     after: tuple[str, ...] = ()
     """Ids of these, as far as they are still there; empty in lists."""
     webhook: Webhook | None = None
-    """None in lists."""
 
 
 class Input(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from tq import calls, wire
 from tq.async_steering import AsyncSteering
+from tq.async_telling import AsyncTelling
 from tq.clock import Clock, SystemClock
 from tq.config import settings
 from tq.effects import Emit, Program
@@ -22,7 +23,7 @@ from tq.transport import AsyncTransport
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncSteering):
+class AsyncClient(AsyncSteering, AsyncTelling):
     """Talks to a node. Safe to share between threads; keep one and use it for everything.
 
     Calls that can be repeated without harm are retried with growing random pauses: reads, enqueues

@@ -17,12 +17,13 @@ from tq.gates import ThreadGate
 from tq.programs import Session
 from tq.sse import Event
 from tq.steering import Steering
+from tq.telling import Telling
 from tq.transport import SyncTransport
 
 T = TypeVar("T")
 
 
-class Client(Steering):
+class Client(Steering, Telling):
     """Talks to a node. Safe to share between threads; keep one and use it for everything.
 
     Calls that can be repeated without harm are retried with growing random pauses: reads, enqueues

@@ -44,6 +44,9 @@ COMMANDS = {
         "schedule",
         "Enqueue tasks by the clock: put, show, pause and delete schedules.",
     ),
+    "webhook": Entry(
+        "tq.commands.webhook", "webhook", "Try out webhooks: to whom the ends of tasks are told."
+    ),
     "cluster": Entry(
         "tq.commands.cluster", "cluster", "Show the nodes of the cluster, or have another one lead."
     ),

@@ -35,6 +35,8 @@ class TaskOptions(TypedDict, total=False):
     after: Parent | Sequence[Parent] | None
     """The tasks it waits for."""
     after_policy: wire.AfterPolicy | None
+    webhook: wire.Webhook | str | None
+    """To whom its end is told: a URL, or the name of a webhook of the node's configuration."""
 
 
 def new_task(kind: str, payload: Any = UNSET, **options: Any) -> wire.NewTask:
@@ -58,6 +60,8 @@ def new_task(kind: str, payload: Any = UNSET, **options: Any) -> wire.NewTask:
         fields["meta"] = encode_unless_unset(fields["meta"], name="meta")
     if isinstance(fields.get("unique"), str):
         fields["unique"] = wire.Unique(key=fields["unique"])
+    if isinstance(fields.get("webhook"), str) and is_url(fields["webhook"]):
+        fields["webhook"] = wire.Webhook(url=fields["webhook"])
     if "tags" in fields:
         fields["tags"] = list(fields["tags"])
     if "after" in fields:
@@ -78,3 +82,8 @@ def _parent(parent: Parent) -> str:
     if isinstance(parent, wire.Task | wire.Enqueued) and parent.id is not None:
         return parent.id
     raise TypeError(f"after: takes ids and tasks, not {type(parent).__name__}")
+
+
+def is_url(webhook: str) -> bool:
+    """Whether it is a URL, and not the name of a webhook of the node's configuration."""
+    return "://" in webhook

@@ -101,6 +101,11 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
     "pause_schedule": (("n",), {}, SCHEDULE),
     "resume_schedule": (("n",), {}, SCHEDULE),
     "delete_schedule": (("n",), {}, None),
+    "test_webhook": (
+        ("https://example.com/hook",),
+        {"secret": "s"},
+        {"delivered": True, "webhook_id": "test_1", "took_s": 0.1, "status": 204},
+    ),
     "stats": ((), {"at": STAMP}, STATS),
     "cluster": ((), {}, CLUSTER),
     "handover": (("b",), {}, {"leader": "b", "term": 2, "took_s": 0.5}),

@@ -81,7 +81,14 @@ def webhook_of(hook: core.Webhook | None) -> wire.TaskWebhook | None:
     if hook is None:
         return None
     on = [_FINAL[state] for state in hook.on]
-    return wire.TaskWebhook(endpoint=hook.endpoint, url=hook.url, secret=hook.secret, on=on)
+    return wire.TaskWebhook(
+        endpoint=hook.endpoint,
+        url=hook.url,
+        secret=hook.secret,
+        on=on,
+        max_attempts=hook.max_attempts,
+        retry=retry_of(hook.retry),
+    )
 
 
 def error_of(error: core.TaskError) -> wire.TaskError:

@@ -113,6 +113,8 @@ def _options(task: "Task") -> Iterator[tuple[str, str]]:
         yield "timeout", span(task.timeout_s)
     if task.retry is not None:
         yield "retry", policy_words(task.retry)
+    if task.webhook is not None:
+        yield "webhook", f"{task.webhook.endpoint or task.webhook.url} ({', '.join(task.webhook.on)})"
     if task.unique_key is not None:
         yield "unique key", task.unique_key
     if task.tags:

@@ -46,6 +46,14 @@ _SAME = ("queue", "priority", "delay_s", "run_at", "max_attempts", "lease_s", "t
     type=click.Choice(("succeeded", "finished")),
     help="What the tasks waited for must come to: succeed, or just end (default: succeeded).",
 )
+@click.option("--webhook", metavar="NAME | URL", help="To whom its end is told: see tq webhook.")
+@click.option("--webhook-secret", metavar="NAME", help="With a URL: the node's secret that signs.")
+@click.option(
+    "--webhook-on",
+    multiple=True,
+    type=click.Choice(("succeeded", "dead", "cancelled")),
+    help="With a URL: an end that is told; may be repeated (default: every end).",
+)
 @click.option("--tag", "-t", "tags", multiple=True, help="A tag; may be repeated.")
 @click.option("--meta", "-m", multiple=True, help="KEY=VALUE, may be repeated; or one JSON object.")
 @click.option("--unique-key", help="At most one task of this kind with this key at a time.")
@@ -100,6 +108,8 @@ def _check(wait: bool, options: dict[str, Any]) -> None:
         raise click.UsageError("--on-conflict and --unique-state need --unique-key")
     if options["after_policy"] is not None and not options["after"]:
         raise click.UsageError("--after-policy needs --after")
+    if (options["webhook_secret"] or options["webhook_on"]) and "://" not in (options["webhook"] or ""):
+        raise click.UsageError("--webhook-secret and --webhook-on need --webhook with a URL")
     if options["wait_timeout"] is not None and not wait:
         raise click.UsageError("--wait-timeout needs --wait")
 
@@ -109,6 +119,8 @@ def _fields(payload: str | None, options: dict[str, Any]) -> dict[str, Any]:
     fields |= {name: options[name] for name in (*_SAME, "idempotency_key") if options[name] is not None}
     if options["after"]:
         fields["after"] = list(options["after"])
+    if options["webhook"] is not None:
+        fields["webhook"] = _webhook(options)
     expires_at = _expiry(options["expires_at"], options["expires_in"])
     if expires_at is not None:
         fields["expires_at"] = expires_at
@@ -172,6 +184,19 @@ def _unique(options: dict[str, Any]) -> Any:
     if options["unique_states"]:
         given["states"] = list(dict.fromkeys((*WAITING, *options["unique_states"])))
     return Unique(**given)
+
+
+def _webhook(options: dict[str, Any]) -> Any:
+    """What ``--webhook`` and its like say."""
+    from tq.new_tasks import is_url
+    from tq.wire import Webhook
+
+    if not is_url(options["webhook"]):
+        return options["webhook"]
+    given: dict[str, Any] = {"url": options["webhook"], "secret": options["webhook_secret"]}
+    if options["webhook_on"]:
+        given["on"] = list(options["webhook_on"])
+    return Webhook(**given)
 
 
 def _wait(client: "Client", task_id: str, timeout_s: float | None, *, as_json: bool) -> int:

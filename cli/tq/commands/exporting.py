@@ -10,9 +10,11 @@ from tq.commands.base import command, connect, note
 from tq.commands.filters import filter_options, given
 
 if TYPE_CHECKING:
-    from tq.wire import NewTask, Task
+    from tq.wire import NewTask, Task, TaskWebhook, Webhook
 
 WAITING = ("blocked", "scheduled", "ready")
+# Deliveries of webhooks: the node makes them itself.
+NODES_OWN = "tqnode.webhooks"
 
 
 @command(
@@ -42,6 +44,8 @@ def export(**filters: Any) -> None:
         ends = array("Q")
         # The node lists the newest first.
         for task in each_task(client, chosen, payload=True):
+            if task.queue == NODES_OWN:
+                continue
             spool.write(json_line(new_task(task)) + b"\n")
             ends.append(spool.tell())
         out = sys.stdout.buffer
@@ -78,4 +82,19 @@ def new_task(task: "Task") -> "NewTask":
         tags=task.tags,
         meta=task.meta,
         unique=None if task.unique_key is None else Unique(key=task.unique_key),
+        webhook=None if task.webhook is None else _webhook(task.webhook),
+    )
+
+
+def _webhook(told: "TaskWebhook") -> "Webhook | str":
+    from tq.wire import Webhook
+
+    if told.url is None:
+        return str(told.endpoint)
+    return Webhook(
+        url=told.url,
+        secret=told.secret,
+        on=told.on,
+        max_attempts=told.max_attempts,
+        retry=told.retry,
     )

@@ -21,7 +21,7 @@ class Task(Answer, kw_only=True):
     """A task. What is absent was never set; ``payload`` is absent in lists unless asked for.
 
     ``after`` holds the tasks it was enqueued after, as far as they are still there (never in lists);
-    ``pending`` says how many of them have not ended. ``webhook`` is absent in lists.
+    ``pending`` says how many of them have not ended.
     """
 
     id: Id

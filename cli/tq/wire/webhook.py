@@ -32,6 +32,8 @@ class TaskWebhook(Answer, kw_only=True):
     url: str | None = None
     secret: Name | None = None
     on: list[FinalState]
+    max_attempts: int | None = None
+    retry: RetryPolicy | None = None
 
 
 class WebhookTest(Request, kw_only=True):

@@ -1,0 +1,31 @@
+"""The calls about webhooks; the asyncio client has them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TypeVar
+
+from tq import calls, webhook_calls, wire
+
+T = TypeVar("T")
+
+
+class AsyncTelling(ABC):
+    """The part of :class:`tq.AsyncClient` that is about webhooks."""
+
+    @abstractmethod
+    async def _call(self, call: calls.Call[T]) -> T:
+        """Makes a call."""
+
+    async def test_webhook(self, webhook: str, *, secret: str | None = None) -> wire.WebhookTested:
+        """Has the node send a signed event of type ``webhook.test``, once; answers what came of it.
+
+        Args:
+            webhook: a URL, or the name of a webhook of the node's configuration.
+            secret: of a URL: the name of the secret that signs; ``default`` without one.
+
+        Raises:
+            UnknownWebhook: the node has no webhook, or no secret, of that name.
+            InvalidField: the node may not send to that URL.
+        """
+        return await self._call(webhook_calls.test_webhook(webhook, secret=secret))
