@@ -10,6 +10,7 @@ import pytest
 
 import tq
 from tests.e2e.processes import NodeProcess, running_node
+from tests.e2e.receiver import hooks_file
 from tests.e2e.worker_process import ROOT
 from tests.waiting import eventually
 from tq.calls import TaskOptions
@@ -27,7 +28,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     folder = tmp_path_factory.mktemp("docs")
     (module,) = MODULES
     (folder / "tasks.py").write_text(module)
-    with running_node(folder) as node:
+    # The shop is not there; the document is about how to ask for it.
+    hooks = hooks_file(folder, shop="https://127.0.0.1/")
+    with running_node(folder, "--webhooks-file", hooks) as node:
         command = [sys.executable, "-m", "tq", "worker", "--app", "tasks", "-q", "reports", "-q", "default"]
         environ = {**os.environ, "TQ_URL": node.url}
         with (folder / "worker.log").open("wb") as log:
