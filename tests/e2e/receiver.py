@@ -1,4 +1,4 @@
-"""Receivers of webhooks for tests: real servers on 127.0.0.1 that check what comes, and do as they are told."""
+"""Receivers of webhooks for tests: real servers that check what comes, and answer as they are told."""
 
 import base64
 import contextlib

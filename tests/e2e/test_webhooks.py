@@ -5,6 +5,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -121,8 +122,6 @@ def ended(task: tq.wire.Task) -> tq.wire.Task | None:
 
 
 def seconds_between(one: str | None, other: str | None) -> float:
-    from datetime import datetime
-
     assert one is not None
     assert other is not None
     return (datetime.fromisoformat(other) - datetime.fromisoformat(one)).total_seconds()
@@ -196,8 +195,11 @@ def running(task: tq.wire.Task) -> tq.wire.Task | None:
 
 @pytest.mark.timeout(300)
 def test_a_killed_leader_and_a_handover_lose_no_event(tmp_path: Path, receiver: Receiver) -> None:
-    flags = ("--webhooks-file", hooks_file(tmp_path), *ALLOW)
-    with three_nodes(tmp_path, *flags) as nodes, tq.Client(nodes.urls, timeout_s=WITHIN_S) as client:
+    flags = ["--webhooks-file", hooks_file(tmp_path), *ALLOW]
+    with (
+        three_nodes(tmp_path, lambda _name: flags) as nodes,
+        tq.Client(nodes.urls, timeout_s=WITHIN_S) as client,
+    ):
         ids: list[str] = []
 
         def cancel_some() -> None:
@@ -226,9 +228,9 @@ def test_the_command_enqueues_with_webhooks_and_tries_them_out(tmp_path: Path, r
         assert '"status":204' in command("webhook", "test", receiver.url, "--json").out
         receiver.answers = [(500, {})]
         assert "did not take it: answered 500" in command("webhook", "test", "shop", code=1).err
-        assert "unknown_webhook" in command("webhook", "test", "nobody", code=1).err
+        assert "gives no url for nobody" in command("webhook", "test", "nobody", code=1).err
         task_id = command("enqueue", "k", "--webhook", receiver.url, "--webhook-on", "dead").out.strip()
-        assert f"webhook    {receiver.url} (dead)" in command("get", task_id).out
+        assert f"webhook     {receiver.url} (dead)" in command("get", task_id).out
         exported = command("export").out
         assert f'"webhook":{{"url":"{receiver.url}","on":["dead"],"max_attempts":10}}' in exported
         command("enqueue", "k", "--webhook", "shop", "--webhook-on", "dead", code=2)
