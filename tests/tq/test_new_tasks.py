@@ -32,3 +32,11 @@ def test_a_new_task_without_a_ref_cannot_be_waited_for() -> None:
 def test_what_is_no_task_cannot_be_waited_for(parent: object) -> None:
     with pytest.raises(TypeError, match="after: takes ids and tasks"):
         tq.new_task("k", after=[parent])
+
+
+def test_a_webhook_is_a_url_or_the_name_of_one_that_the_node_has() -> None:
+    assert tq.new_task("k", webhook="https://a.example/x").webhook == wire.Webhook(url="https://a.example/x")
+    assert tq.new_task("k", webhook="shop").webhook == "shop"
+    whole = wire.Webhook(url="https://a.example", secret="s", on=["dead"])
+    assert tq.new_task("k", webhook=whole).webhook is whole
+    assert tq.new_task("k", webhook=None).webhook is None

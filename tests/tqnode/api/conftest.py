@@ -14,6 +14,8 @@ from tqnode.api.app import Api, build
 from tqnode.api.service import Service
 from tqnode.clock import SystemClock, SystemRng
 from tqnode.config import Config
+from tqnode.delivery import endpoints
+from tqnode.delivery.courier import Courier
 from tqnode.http_server import HttpServer, bind, url_of
 from tqnode.metrics import Metrics
 from tqnode.queue import Queue
@@ -90,7 +92,15 @@ async def serve(folder: Path, **settings: Any) -> AsyncIterator[Served]:
     )
     queue = Queue(store, clock=clock, rng=rng, config=config, metrics=metrics)
     draining = asyncio.Event()
-    app = build(Service.of(queue), config=config, clock=clock, rng=rng, metrics=metrics, draining=draining)
+    app = build(
+        Service.of(queue),
+        config=config,
+        clock=clock,
+        rng=rng,
+        metrics=metrics,
+        draining=draining,
+        courier=Courier(endpoints.read(config.webhooks_file), config=config, clock=clock),
+    )
     listener = bind(config)
     server = HttpServer(app, listener=listener, config=config, clock=clock)
     url = url_of(listener)
