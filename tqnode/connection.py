@@ -19,6 +19,8 @@ ANSWER_WHOLE: Final = "tqnode.answer_whole"
 """The ASGI extension by which an application answers in one piece."""
 BODY_HERE: Final = "tqnode.body_here"
 """The ASGI extension by which an application takes a body that has come with its head."""
+CLIENT_GONE: Final = "tqnode.client_gone"
+"""The ASGI extension by which an application learns that an answer would reach nobody any more."""
 
 
 def _answer_whole(
@@ -72,6 +74,15 @@ def _body_here(cycle: RequestResponseCycle) -> bytes | None:
     cycle.body = bytearray()
     cycle.flow.resume_reading()
     return body
+
+
+def _client_gone(cycle: RequestResponseCycle) -> bool:
+    """Whether what is written now is thrown away; ``receive()`` tells it some turns of the loop later.
+
+    Args:
+        cycle: the request to be answered.
+    """
+    return cycle.disconnected or bool(cycle.transport.is_closing())
 
 
 class Watch:
@@ -154,6 +165,7 @@ class Connection(HttpToolsProtocol):
         self.scope["extensions"] = {
             ANSWER_WHOLE: functools.partial(_answer_whole, self.cycle),  # type: ignore[dict-item]  # ASGI leaves the value to us
             BODY_HERE: functools.partial(_body_here, self.cycle),  # type: ignore[dict-item]  # as above
+            CLIENT_GONE: functools.partial(_client_gone, self.cycle),  # type: ignore[dict-item]  # as above
         }
 
     def on_message_complete(self) -> None:

@@ -162,14 +162,17 @@ class AsyncClient(AsyncSteering, AsyncTelling):
         """
         return await self._call(calls.get(task_id, at=at))
 
-    async def graph(self, task_id: str, *, limit: int | None = None) -> wire.Graph:
+    async def graph(
+        self, task_id: str, *, limit: int | None = None, at: calls.Moment | None = None
+    ) -> wire.Graph:
         """The task with all it waits or waited for and all that waits for it, near and far.
 
         Args:
             task_id: its id.
             limit: how many tasks at most.
+            at: a moment: the graph as it was then, from the node's archive.
         """
-        return await self._call(calls.graph(task_id, limit=limit))
+        return await self._call(calls.graph(task_id, limit=limit, at=at))
 
     async def page(
         self, *, limit: int | None = None, cursor: str | None = None, **filters: Unpack[calls.Filters]

@@ -100,8 +100,9 @@ def get(task_id: str, *, at: Moment | None = None) -> Call[wire.Task]:
     return _read(f"/v1/tasks/{_segment(task_id)}{_query({'at': at})}", wire.Task, past=at is not None)
 
 
-def graph(task_id: str, *, limit: int | None = None) -> Call[wire.Graph]:
-    return _read(f"/v1/tasks/{_segment(task_id)}/graph{_query({'limit': limit})}", wire.Graph)
+def graph(task_id: str, *, limit: int | None = None, at: Moment | None = None) -> Call[wire.Graph]:
+    path = f"/v1/tasks/{_segment(task_id)}/graph{_query({'limit': limit, 'at': at})}"
+    return _read(path, wire.Graph, past=at is not None)
 
 
 def page(

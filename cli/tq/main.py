@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import click
 
 from tq.commands.base import EXIT_CODES, Command, ExitCode, at_option, complain, node_options, write_examples
+from tq.interrupts import repeat_interrupts
 
 
 class Entry(NamedTuple):
@@ -164,6 +165,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         elif isinstance(stream, TextIOWrapper):
             # Where the locale knows no such character, an escape is better than no answer.
             stream.reconfigure(errors="backslashreplace")
+    repeat_interrupts()
     code = _run(list(sys.argv[1:] if argv is None else argv))
     sys.exit(_flushed(code))
 

@@ -182,8 +182,10 @@ def test_the_queue_is_read_as_it_was(node: NodeProcess, tmp_path: Path) -> None:
         assert (future.status_code, future.json()["code"]) == (422, "invalid_field")
     assert tq("--at", stamp(moment), "list", "--ids").split() == [task_id]
     assert json.loads(tq("get", "--at", stamp(moment), "--json", task_id))["state"] == "ready"
+    (node_then,) = json.loads(tq("graph", "--at", stamp(moment), "--json", task_id))["nodes"]
+    assert node_then["state"] == "ready"
     assert json.loads(tq("--at", stamp(moment), "stats", "--json"))["totals"] == {"ready": 1}
-    assert "--at is for list, get, export and stats" in tq("--at", stamp(moment), "queues", code=2)
+    assert "--at is for list, get, graph, export and stats" in tq("--at", stamp(moment), "queues", code=2)
     assert "it has 20" in tq("--at", "2020-01-01", "list", code=1)
 
 

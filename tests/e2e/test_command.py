@@ -3,12 +3,14 @@
 import json
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.command_process import RUN_S, Tq
+from tests.e2e.command_process import RUN_S, Tq, environment
 from tests.e2e.processes import NodeProcess
 from tests.waiting import eventually
 from tq import Client, NewTask, Raw, new_task
@@ -333,3 +335,30 @@ def test_node_without_peers_is_a_cluster_of_one(tq: Tq) -> None:
     assert "led by" in tq("cluster").out
     assert json.loads(tq("cluster", "--json").out)["nodes"][0]["role"] == "leader"
     assert "this node has no others" in tq("cluster", "handover", code=1).err
+
+
+INTERRUPTED_IN_A_LOCK = """
+import os, signal, sys
+from tq.main import main
+
+def look(frame, event, arg):
+    code = frame.f_code
+    if event == "c_return" and code.co_name == "__enter__" and "httpcore" in code.co_filename:
+        sys.setprofile(None)
+        os.kill(os.getpid(), signal.SIGINT)
+
+sys.setprofile(look)
+main(["stats"])
+"""
+
+
+def test_interrupt_ends_a_command_that_has_just_taken_a_lock(tq: Tq) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IN_A_LOCK],
+        capture_output=True,
+        text=True,
+        env=environment(tq.url),
+        timeout=RUN_S,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr.strip()) == (130, "", "")

@@ -13,7 +13,7 @@ from tqnode.api.decode import Decoder
 from tqnode.api.json_body import surely_fine
 from tqnode.api.json_scan import scan
 from tqnode.api.waiting import ClientGone
-from tqnode.connection import BODY_HERE
+from tqnode.connection import BODY_HERE, CLIENT_GONE
 from tqnode.errors import (
     BodyTooLarge,
     InvalidField,
@@ -102,6 +102,11 @@ class Call:
             if key == name:
                 return bytes(value).decode("latin-1")
         return None
+
+    def client_gone(self) -> bool:
+        """Whether an answer written now would be thrown away, though ``receive`` may not have told it yet."""
+        gone = self.scope.get("extensions", _NONE).get(CLIENT_GONE)
+        return gone is not None and gone()
 
     async def json(self, decoder: Decoder[T]) -> T:
         """The body, judged and decoded.

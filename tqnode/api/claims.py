@@ -23,7 +23,10 @@ async def claim(call: Call) -> Reply:
     queue = context.queue
     try:
         tasks = await context.waiting.run(
-            queue.claim(ask, wait_s=asked.wait_s), call.receive, unwanted=queue.give_back
+            queue.claim(ask, wait_s=asked.wait_s),
+            call.receive,
+            gone=call.client_gone,
+            unwanted=queue.give_back,
         )
     except Draining:
         tasks = []

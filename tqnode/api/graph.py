@@ -2,7 +2,8 @@
 
 from tq import wire
 from tqnode.api.call import Call, Reply, json_reply
-from tqnode.api.query import integer, query_of
+from tqnode.api.past import AT, PAST_ERRORS, queue_at
+from tqnode.api.query import integer, moment, query_of
 from tqnode.api.route import Parameter, Route
 from tqnode.queue.graph import NODES_MAX, Graph
 
@@ -17,11 +18,14 @@ _LIMIT = Parameter(
 
 async def graph(call: Call) -> Reply:
     """The task with all it was enqueued after and all that was enqueued after it."""
-    limit = None
+    limit = at_ms = None
     if call.scope["query_string"]:
-        limit = integer(query_of(call.scope, (_LIMIT.name,)), _LIMIT.name, low=1, high=NODES_MAX)
+        query = query_of(call.scope, (_LIMIT.name, AT.name))
+        limit = integer(query, _LIMIT.name, low=1, high=NODES_MAX)
+        at_ms = moment(query, AT.name)
     task_id = call.uuid()
-    found = await call.context.queue.graph(task_id, nodes_max=NODES if limit is None else limit)
+    async with queue_at(call.context, at_ms) as queue:
+        found = await queue.graph(task_id, nodes_max=NODES if limit is None else limit)
     return json_reply(200, _graph_of(task_id, found))
 
 
@@ -50,7 +54,7 @@ ROUTES = [
         name="get_graph",
         about="The task with all it was enqueued after and all that was enqueued after it, near and far.",
         answers={200: wire.Graph},
-        parameters=[_LIMIT],
-        errors=["task_not_found"],
+        parameters=[_LIMIT, AT],
+        errors=["task_not_found", *PAST_ERRORS],
     ),
 ]

@@ -34,6 +34,7 @@ class Waiting:
         work: Coroutine[Any, Any, T],
         receive: Receive,
         *,
+        gone: Callable[[], bool] = bool,
         unwanted: Callable[[T], Awaitable[None]] | None = None,
     ) -> T:
         """Runs ``work`` for a client whose request has been read; cancels it if it is not wanted any more.
@@ -41,7 +42,9 @@ class Waiting:
         Args:
             work: what to run.
             receive: tells that the client has gone.
-            unwanted: gets the result if the client went away in the moment it came.
+            gone: whether the client has gone already, though ``receive`` has still to tell it.
+            unwanted: gets the result if the client went away in the moment it came. If it did not, an
+                answer that is written before the next ``await`` is one it can still read.
 
         Raises:
             ClientGone: the client went away first.
@@ -55,7 +58,7 @@ class Waiting:
         wait = _Wait()
         self._waits.add(wait)
         try:
-            return await wait.run(work, receive, unwanted)
+            return await wait.run(work, receive, gone, unwanted)
         finally:
             self._waits.discard(wait)
 
@@ -95,6 +98,7 @@ class _Wait:
         self,
         work: Coroutine[Any, Any, T],
         receive: Receive,
+        gone: Callable[[], bool],
         unwanted: Callable[[T], Awaitable[None]] | None,
     ) -> T:
         """Runs ``work`` until it is done, the client is gone, or :meth:`end` is called."""
@@ -110,7 +114,7 @@ class _Wait:
             # A callback that is scheduled already would still come: it must not cancel what follows.
             self._over = True
             listener.cancel()
-        if listener.done() and unwanted is not None:
+        if unwanted is not None and (listener.done() or gone()):
             await unwanted(result)
             raise ClientGone
         return result

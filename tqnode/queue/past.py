@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 from tqnode.queue import listing
+from tqnode.queue.graph import Graph, graph_of
 from tqnode.queue.listing import Filters, Page
 from tqnode.queue.rows import read_task
 from tqnode.queue.stats import Stats, stats
@@ -18,6 +19,10 @@ class Readable(Protocol):
 
     async def get(self, task_id: str) -> Task:
         """The whole task."""
+        ...
+
+    async def graph(self, task_id: str, *, nodes_max: int) -> Graph:
+        """The task with those it waits for and those that wait for it."""
         ...
 
     async def page(self, filters: Filters, *, limit: int, cursor: str | None, bodies: bool) -> Page:
@@ -69,6 +74,15 @@ class PastQueue:
         """
         task: Task = await self._read(lambda reader: read_task(reader, task_id))
         return task
+
+    async def graph(self, task_id: str, *, nodes_max: int) -> Graph:
+        """The task with those it waited for and those that waited for it, ``nodes_max`` at most.
+
+        Raises:
+            NotFound: there was none.
+        """
+        graph: Graph = await self._read(lambda reader: graph_of(reader, task_id, nodes_max=nodes_max))
+        return graph
 
     async def page(self, filters: Filters, *, limit: int, cursor: str | None, bodies: bool) -> Page:
         """The newest matching tasks below the cursor.

@@ -157,7 +157,7 @@ def at_option() -> click.Option:
         type=_Moment(),
         expose_value=False,
         callback=_remember,
-        help="Read the queue as it was then, or so long ago: list, get, export, stats.",
+        help="Read the queue as it was then, or so long ago: list, get, graph, export, stats.",
     )
 
 
@@ -194,7 +194,7 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         if settings().at is not None and not self.past:
             raise click.UsageError(
-                "--at is for list, get, export and stats: only the present can be changed", ctx
+                "--at is for list, get, graph, export and stats: only the present can be changed", ctx
             )
         return _invoke(ctx, super().invoke)
 

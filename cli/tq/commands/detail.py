@@ -91,7 +91,7 @@ def _moments(task: "Task", at: datetime) -> Iterator[tuple[str, str]]:
 def when(stamp: str, at: datetime) -> str:
     """How long before or after ``at`` a moment is."""
     told = age(stamp, now=at)
-    return told if told.startswith("in ") else f"{told} ago"
+    return "now" if told == "0s" else told if told.startswith("in ") else f"{told} ago"
 
 
 def _running(task: "Task", at: datetime, worker_name: str | None) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tq.commands.base import command, connect, json_option, note
+from tq.commands.base import command, connect, json_option, note, settings
 
 if TYPE_CHECKING:
     from tq.wire import Graph, GraphNode
@@ -18,7 +18,9 @@ INDENT = "  "
     examples=(
         "tq graph 0199f0a2-7c1e-7b3a-9d5e-2f6a1c4b8e70",
         "tq graph --json 0199f0a2-7c1e-7b3a-9d5e-2f6a1c4b8e70 | jq '.nodes[].state'",
+        "tq graph --at 1h 0199f0a2-7c1e-7b3a-9d5e-2f6a1c4b8e70",
     ),
+    past=True,
 )
 @click.argument("task_id", metavar="ID")
 @click.option("--limit", "-n", type=click.IntRange(1, 1000), help="How many tasks at most (default: 200).")
@@ -33,7 +35,7 @@ def graph(task_id: str, limit: int | None, as_json: bool) -> None:
     from tq.output import paint, safe, write_json
 
     with connect() as client:
-        found = client.graph(task_id, limit=limit)
+        found = client.graph(task_id, limit=limit, at=settings().at)
     if as_json:
         write_json(found)
         return

@@ -1,13 +1,14 @@
 """One task, shown in full; and how far it is."""
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from msgspec import Raw
 
 from tq import wire
-from tq.commands.detail import TRACE_LINES_MAX, write_task
+from tq.commands.detail import TRACE_LINES_MAX, when, write_task
 from tq.commands.exporting import new_task
 from tq.commands.waiting_view import bar, done_share, progress_text
 
@@ -118,6 +119,19 @@ def test_progress_is_a_bar_or_its_json() -> None:
     assert progress_text(task(progress=Raw(b'"half\\u001bway"'))) == '"half\\u001bway"'
     assert progress_text(task(progress=Raw(b'{"percent":50}'))) == f'{bar(0.5)} 50% {{"percent": 50}}'
     assert bar(0) + bar(1) == "░" * 20 + "█" * 20
+
+
+@pytest.mark.parametrize(
+    ("stamp", "told"),
+    [
+        ("2026-01-31T09:00:00.900Z", "now"),
+        ("2026-01-31T08:59:59.100Z", "now"),
+        ("2026-01-31T09:00:02.000Z", "in 2s"),
+        ("2026-01-31T08:59:00.000Z", "1m ago"),
+    ],
+)
+def test_moment_is_told_from_now(stamp: str, told: str) -> None:
+    assert when(stamp, datetime(2026, 1, 31, 9, tzinfo=UTC)) == told
 
 
 def test_export_of_a_task_is_what_enqueues_it_anew() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -133,6 +134,32 @@ async def test_no_task_is_lost_to_clients_that_leave_at_any_moment(served: Serve
         return len(page.json()["tasks"]) == 60 and sorted(running) == sorted(answered)
 
     await eventually_async(only_answered_tasks_run)
+
+
+async def test_claimed_task_reaches_its_client_or_is_ready_again_when_the_client_says_no_more(
+    served: Served,
+) -> None:
+    """The client shuts its half of the connection about when the task comes, and reads on as workers do."""
+    chance = random.Random(1)
+    handed_over = 0
+    for number in range(150):
+        reader, writer = await raw_claim(served, wait_s=30)
+        await eventually_async(lambda: len(served.queue.waiting) == 1, every_s=0)
+        making = asyncio.create_task(served.enqueue())
+        if number % 3 == 0:
+            await eventually_async(lambda: len(served.queue.waiting) == 0, every_s=0)
+        for _ in range(chance.randrange(60)):
+            await asyncio.sleep(0)
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+        made = await making
+        if made["id"].encode() in answer:
+            handed_over += 1
+        else:
+            (task,) = await eventually_async(served.claim)
+            assert (task["id"], task["attempt"]) == (made["id"], 1)
+    assert 0 < handed_over < 150
 
 
 async def all_wait(served: Served, claims: list[asyncio.Task[list[str]]]) -> None:
