@@ -15,7 +15,7 @@ from tqnode.garbage import collect_seldom
 from tqnode.metrics import Metrics
 from tqnode.queue import Queue
 from tqnode.store import Store
-from tqnode.task import Ask, ClaimedTask, Complete, TaskSpec
+from tqnode.task import Ask, ClaimedTask, Complete, TaskSpec, Webhook
 
 BACKLOG_MAX: Final = 20_000
 
@@ -47,12 +47,12 @@ class Core:
         self._runner.run(self._store.close())
         self._runner.close()
 
-    def enqueue(self, *, callers: int, calls: int, size: int) -> None:
+    def enqueue(self, *, callers: int, calls: int, size: int, webhook: Webhook | None = None) -> None:
         """Each of ``callers`` enqueues ``calls`` times ``size`` tasks, one call after the other."""
 
         async def caller() -> None:
             for _ in range(calls):
-                await self._queue.enqueue([_spec() for _ in range(size)])
+                await self._queue.enqueue([_spec(webhook) for _ in range(size)])
 
         self._run_all([caller() for _ in range(callers)])
 
@@ -96,7 +96,7 @@ class Core:
         self._runner.run(gather())
 
 
-def _spec() -> TaskSpec:
+def _spec(webhook: Webhook | None = None) -> TaskSpec:
     # Made anew for each task, as a request's decoding does.
     return TaskSpec(
         kind=KIND,
@@ -106,4 +106,5 @@ def _spec() -> TaskSpec:
         run_at_ms=None,
         max_attempts=MAX_ATTEMPTS,
         lease_ms=LEASE_MS,
+        webhook=webhook,
     )

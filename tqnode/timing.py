@@ -7,7 +7,7 @@ do so for expressions with five fields alone, and in one way alone.
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -275,8 +275,11 @@ def _turn(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
     return low + timedelta(seconds=right)
 
 
+@lru_cache(4096)
 def stamp(at_ms: int) -> str:
     """A moment in RFC 3339, in UTC and with milliseconds.
+
+    Remembered, since the tasks of a transaction share their moments.
 
     Args:
         at_ms: milliseconds since 1970, up to the year 9999.
