@@ -240,6 +240,14 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     assert "set data_dir to" in told_once(done)
 
 
+def test_a_file_of_webhooks_that_others_can_read_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "webhooks.toml"
+    file.write_text("")
+    file.chmod(0o644)
+    flags = ("--listen", "127.0.0.1:0", "--data-dir", str(tmp_path / "data"), "--webhooks-file", str(file))
+    assert f"{file} can be read or changed by others" in told_once(run_to_the_end(*flags))
+
+
 def test_a_file_that_is_no_database_is_told_and_not_touched(tmp_path: Path) -> None:
     file = tmp_path / "tq.db"
     file.write_bytes(b"not a database" * 1000)

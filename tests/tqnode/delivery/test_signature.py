@@ -3,9 +3,13 @@
 import base64
 import hashlib
 import hmac
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+import tqweb
 from tqnode.delivery.signature import read_secret, sign
 
 # From the documents of the Standard Webhooks' reference libraries.
@@ -51,3 +55,20 @@ def test_what_is_no_secret_is_refused_without_being_told(text: str) -> None:
     assert not text or text not in str(caught.value).replace(
         '"whsec_$(openssl rand -base64 32)"', ""
     ).replace("must be whsec_ and", "")
+
+
+def test_the_documented_check_takes_what_is_signed_and_nothing_else() -> None:
+    page = (Path(tqweb.__file__).parent / "docs" / "webhooks.md").read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    verify = names["verify"]
+    at_s = int(names["time"].time())
+    headers = sign([b"other" * 8, read_secret(SECRET)], event_id=EVENT_ID, at_s=at_s, body=BODY)
+    verify(SECRET, headers, BODY)
+    with pytest.raises(ValueError, match="not signed"):
+        verify(SECRET, headers, BODY + b" ")
+    with pytest.raises(ValueError, match="not signed"):
+        verify(SECRET, headers | {"webhook-id": "msg_other"}, BODY)
+    with pytest.raises(ValueError, match="too old"):
+        verify(SECRET, sign([read_secret(SECRET)], event_id=EVENT_ID, at_s=at_s - 900, body=BODY), BODY)
