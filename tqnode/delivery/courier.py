@@ -1,9 +1,7 @@
 """Sends an event to a webhook: finds where it goes and what signs it, within the configured bounds."""
 
 import asyncio
-import ipaddress
-import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
@@ -11,27 +9,14 @@ from tqnode.clock import Clock
 from tqnode.config import Config
 from tqnode.delivery.answer import Answer, Undelivered
 from tqnode.delivery.endpoints import DEFAULT, Endpoint, Endpoints
+from tqnode.delivery.names import Resolve, look_up
 from tqnode.delivery.signature import sign
-from tqnode.delivery.target import Address, BadUrl, Policy, Target, parse
+from tqnode.delivery.target import BadUrl, Policy, Target, parse
 
 if TYPE_CHECKING:
-    from tqnode.delivery.sender import Resolve, Sender
+    from tqnode.delivery.sender import Sender
 
 AGENT = f"tqnode/{metadata.version('tqnode')}"
-
-
-async def look_up(host: str, port: int) -> Sequence[Address]:
-    """The addresses of a host, as the system finds them; in a thread, for that may take long.
-
-    Raises:
-        OSError: there are none.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        rows = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    except UnicodeError as error:
-        raise OSError(str(error)) from None
-    return [ipaddress.ip_address(row[4][0]) for row in rows]
 
 
 class Courier:
@@ -45,7 +30,7 @@ class Courier:
     """
 
     def __init__(
-        self, endpoints: Endpoints, *, config: Config, clock: Clock, resolve: "Resolve" = look_up
+        self, endpoints: Endpoints, *, config: Config, clock: Clock, resolve: Resolve = look_up
     ) -> None:
         self.endpoints = endpoints
         self.policy = Policy(config.webhook_allow, config.webhook_ports)

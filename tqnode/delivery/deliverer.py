@@ -147,6 +147,9 @@ class Deliverer:
             except (Busy, OutcomeUnknown) as error:
                 # Said again with the same token, it is the same end.
                 await self._clock.sleep(error.retry_after_s if isinstance(error, Busy) else 1.0)
+            except TqnodeError as error:
+                logger.info("delivery %s is left to the next deliverer: %s", task.id, error.detail)
+                return
             else:
                 if isinstance(answer, TqnodeError):
                     logger.warning("delivery %s: %s", task.id, answer.detail)

@@ -6,13 +6,14 @@ Imported when the first webhook is sent: most nodes send none, and the HTTP clie
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import certifi
 import httpx
 
 from tqnode.delivery.answer import Answer, Undelivered
+from tqnode.delivery.names import Resolve
 from tqnode.delivery.target import Address, Policy, Target
 
 ADDRESSES_MAX = 4
@@ -27,8 +28,6 @@ EXCERPT_CHARS = 200
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _PLAIN = {"accept-encoding": "identity", "connection": "close"}
-
-Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 
 
 def trusted() -> ssl.SSLContext:

@@ -112,7 +112,12 @@ async def test_what_a_dead_deliverer_had_is_delivered_by_the_next_at_once(open_w
         await end_some(core, url_of(there), 2)
         lost = await core.claim(QUEUE, max=2, worker="tqnode")
         async with delivering(core):
-            await eventually_async(lambda: len(there.requests) == 2)
+
+            async def all_there() -> bool:
+                return await counts(core) == {"succeeded": 2}
+
+            await eventually_async(all_there)
+    assert len(there.requests) == 2
     assert [await core.state(task.id) for task in lost] == [TaskState.SUCCEEDED] * 2
     assert {(await core.task(task.id)).attempt for task in lost} == {1}
 

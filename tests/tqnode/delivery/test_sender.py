@@ -9,7 +9,7 @@ import trustme
 
 from tests.tqnode.delivery.servers import Answering, Names, server
 from tqnode.delivery.answer import Answer, Undelivered
-from tqnode.delivery.courier import look_up
+from tqnode.delivery.names import look_up
 from tqnode.delivery.sender import ANSWER_BYTES_MAX, Sender, trusted
 from tqnode.delivery.target import Policy, parse
 
