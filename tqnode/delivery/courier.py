@@ -60,6 +60,14 @@ class Courier:
         }
         return await sender.post(target, headers=headers, body=body)
 
+    def receiver(self, where: Mapping[str, Any]) -> str | None:
+        """Host and port of where it goes; None if it goes nowhere."""
+        try:
+            target, _ = self._route(where)
+        except Undelivered:
+            return None
+        return target.netloc
+
     def _route(self, where: Mapping[str, Any]) -> tuple[Target, Endpoint]:
         name = where.get("endpoint") or where.get("secret") or DEFAULT
         entry = self.endpoints.find(name)

@@ -6,6 +6,7 @@ more, goes back to the line without an attempt spent: here, or when the next del
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from tqnode.clock import Clock
 from tqnode.config import Config
 from tqnode.delivery.answer import GONE, Answer, Undelivered
 from tqnode.delivery.courier import Courier
+from tqnode.delivery.silence import Silence
 from tqnode.errors import Busy, OutcomeUnknown, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.queue import Queue
@@ -69,6 +71,7 @@ class Deliverer:
         self._lease_ms = round(1000 * (config.webhook_timeout_s + LEASE_EXTRA_S))
         self._chars_max = config.error_message_chars_max
         self._count: Callable[[str], None] = lambda outcome: metrics.webhook_deliveries.labels(outcome).inc()
+        self._silence = Silence(clock)
         self._wake = asyncio.Event()
         self._draining = False
         self._at_hand: dict[asyncio.Task[None], ClaimedTask] = {}
@@ -160,16 +163,24 @@ class Deliverer:
         """Sends, and says what becomes of the task then."""
         began = self._clock.monotonic()
         about = _meta.decode(task.meta or b"{}")[META_KEY]
+        receiver = self._courier.receiver(about) or ""
+        pause_s = self._silence.pause_s(receiver)
+        if pause_s > 0:
+            self._count("put_off")
+            return Snooze(id=task.id, token=task.token, delay_ms=math.ceil(1000 * pause_s))
         try:
             answer = await self._courier.send(about, event_id=task.id, body=task.payload)
         except Undelivered as error:
             self._count(error.outcome)
+            if error.outcome == "timeout":
+                self._silence.timed_out(receiver)
             return self._failed(task, f"webhook_{error.outcome}", error.detail)
         except Exception as error:
             # One that nobody foresaw must not keep the others from their receivers.
             logger.exception("delivery %s failed", task.id)
             self._count("error")
             return self._failed(task, type(error).__name__, str(error))
+        self._silence.answered(receiver)
         if answer.delivered:
             self._count("delivered")
             took_ms = round(1000 * (self._clock.monotonic() - began))

@@ -14,6 +14,7 @@ from tests.waiting import eventually_async
 from tqnode.delivery.courier import Courier
 from tqnode.delivery.deliverer import Deliverer
 from tqnode.delivery.endpoints import Endpoint, Endpoints
+from tqnode.delivery.silence import SILENT_AFTER
 from tqnode.queue import Filters
 from tqnode.queue.webhooks import QUEUE
 from tqnode.task import TaskState, Webhook
@@ -208,3 +209,21 @@ async def test_a_fault_in_one_delivery_keeps_no_other_from_its_receiver(
         await eventually_async(lambda: len(there.requests) == 1)
         await eventually_async(lambda: outcomes(core, "forbidden") + outcomes(core, "unconfigured") == 2)
     assert "Traceback" not in caplog.text
+
+
+async def test_a_silent_receiver_does_not_keep_the_others_from_theirs(tmp_path: Path) -> None:
+    async def silent(_writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    settings = {"webhook_allow": "127.0.0.0/8", "webhook_concurrency": 1, "webhook_timeout_s": 0.1}
+    async with open_core(tmp_path / "tq.db", **settings) as core, server(silent) as mute, server() as there:
+        await end_some(core, url_of(mute), 30)
+        await end_some(core, url_of(there))
+        async with delivering(core):
+            await eventually_async(lambda: outcomes(core, "delivered") == 1)
+            assert outcomes(core, "timeout") == SILENT_AFTER
+            assert outcomes(core, "put_off") == 30 - SILENT_AFTER
+        assert (await counts(core))["scheduled"] == 30
+        tasks = (await core.queue.page(FILTERS, limit=31, cursor=None, bodies=False)).tasks
+        assert sorted(task.attempt for task in tasks) == [0] * 27 + [1] * 4
+        assert await core.drift() == []
