@@ -95,6 +95,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The tasks it waits for, each once: ids, or places in the same request."""
     needs: Needs | None = None
     """None if it waits for nobody."""
+    limit_key: str | None = None
+    """What limits on keys know it by."""
 
 
 class Enqueued(msgspec.Struct, frozen=True):
@@ -154,6 +156,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Of the tasks it was enqueued after, how many have not ended."""
     after: tuple[str, ...] = ()
     """Ids of these, as far as they are still there; empty in lists."""
+    limit_key: str | None = None
 
 
 class Input(msgspec.Struct, frozen=True):
@@ -189,6 +192,7 @@ class ClaimedTask(msgspec.Struct, frozen=True):
     """Its parents, in the order of enqueueing."""
     inputs_truncated: bool = False
     """Whether there are more parents than came."""
+    limit_key: str | None = None
 
 
 class Finished(msgspec.Struct, frozen=True):

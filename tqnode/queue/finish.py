@@ -16,6 +16,7 @@ from tqnode.queue import followers, token
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.moves import Held, Movement, counts, move, place_in_line_ms
 from tqnode.queue.rows import listed, place
+from tqnode.queue.rules import freed
 from tqnode.retry import backoff_ms
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
@@ -133,13 +134,17 @@ class Finisher:
         ]
         if results:
             tx.many(_WRITE_RESULT, results)
-        seqs, packed, _, _, queues, kinds, attempts, awaited = zip(*rows, strict=True)
+        seqs, packed, _, _, queues, kinds, attempts, awaited, lanes = zip(*rows, strict=True)
         state = TaskState.SUCCEEDED
         tx.effects.events += map(TaskEvent, packed, queues, kinds, repeat(state), repeat(tx.now_ms), attempts)
         for queue, tasks in counts(queues).items():
             tx.moved(queue, TaskState.RUNNING, state, tasks)
         if any(awaited):
             followers.ended(tx, dict.fromkeys(compress(seqs, awaited), True))
+        if lanes.count(None) < len(lanes):
+            for (queue, lane), tasks in counts(list(zip(queues, lanes, strict=True))).items():
+                if lane is not None:
+                    freed(tx, queue, lane, tasks)
 
     def _complete(self, tx: Tx, asked: Complete, where: dict[str, Any], fence: token.Fence) -> Finished:
         params = where | {
@@ -151,7 +156,7 @@ class Finisher:
         rows = move(tx, _COMPLETE, params)
         if not rows:
             return self._repeat(tx, asked, where, fence)
-        queue, kind, attempt, awaited = rows[0]
+        queue, kind, attempt, awaited, lane = rows[0]
         if asked.result is not None:
             tx.many(_WRITE_RESULT, [(where["seq"], asked.result)])
         then: tuple[str, ...] = ()
@@ -168,6 +173,8 @@ class Finisher:
         tx.effects.events.append(event)
         if awaited:
             followers.ended(tx, {where["seq"]: True})
+        if lane is not None:
+            freed(tx, queue, lane)
         return finished
 
     def _fail(self, tx: Tx, asked: Fail, held: Held, *, retry: Row, cancel: bool) -> Finished:
@@ -235,6 +242,7 @@ class Finisher:
             attempt=row[5],
             crashes=row[7],
             worker=row[8],
+            lane=row[14],
         )
         return held, (row[13], row[6]), row[9]
 
