@@ -35,6 +35,8 @@ class TaskOptions(TypedDict, total=False):
     after: Parent | Sequence[Parent] | None
     """The tasks it waits for."""
     after_policy: wire.AfterPolicy | None
+    limit_key: str | None
+    """What limits on claims know it by."""
 
 
 def new_task(kind: str, payload: Any = UNSET, **options: Any) -> wire.NewTask:

@@ -47,6 +47,7 @@ SCHEDULE = {
     "fires": 0,
     "skips": 0,
 }
+LIMIT = {"name": "n", "key": "k:*", "running": 1, "created_at": STAMP, "updated_at": STAMP}
 CLUSTER = {
     "cluster_id": ID,
     "term": 1,
@@ -101,6 +102,10 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
     "pause_schedule": (("n",), {}, SCHEDULE),
     "resume_schedule": (("n",), {}, SCHEDULE),
     "delete_schedule": (("n",), {}, None),
+    "put_limit": (("n",), {"key": "k:*", "running": 1, "rate": 2, "per_s": 3.0, "burst": 4}, LIMIT),
+    "limit": (("n",), {}, LIMIT),
+    "limits": ((), {}, {"limits": [LIMIT]}),
+    "delete_limit": (("n",), {}, None),
     "stats": ((), {"at": STAMP}, STATS),
     "cluster": ((), {}, CLUSTER),
     "handover": (("b",), {}, {"leader": "b", "term": 2, "took_s": 0.5}),

@@ -129,6 +129,7 @@ class Conversion:
             meta=None if task.meta is UNSET else self._meta(task.meta),
             after=after,
             needs=_NEEDS[task.after_policy] if after else None,
+            limit_key=None if task.limit_key is None else self.name(task.limit_key, "limit_key"),
             **(
                 {}
                 if unique is None

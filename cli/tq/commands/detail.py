@@ -115,6 +115,8 @@ def _options(task: "Task") -> Iterator[tuple[str, str]]:
         yield "retry", policy_words(task.retry)
     if task.unique_key is not None:
         yield "unique key", task.unique_key
+    if task.limit_key is not None:
+        yield "limit key", task.limit_key
     if task.tags:
         yield "tags", ", ".join(task.tags)
 

@@ -78,4 +78,5 @@ def new_task(task: "Task") -> "NewTask":
         tags=task.tags,
         meta=task.meta,
         unique=None if task.unique_key is None else Unique(key=task.unique_key),
+        limit_key=task.limit_key,
     )

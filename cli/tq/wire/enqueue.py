@@ -9,6 +9,7 @@ from tq.wire.names import (
     Answer,
     Id,
     Key,
+    LimitKey,
     Moment,
     Name,
     PositiveSeconds,
@@ -93,6 +94,7 @@ class NewTask(Request, kw_only=True):
     ref: Name | None = None
     after: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=10_000)] = []
     after_policy: AfterPolicy = "succeeded"
+    limit_key: LimitKey | None = None
 
 
 class Enqueued(Answer, kw_only=True):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from tq.wire.enqueue import RetryPolicy, Unique
-from tq.wire.names import Answer, Id, Name, PositiveSeconds, Priority, Request, Stamp, Tag
+from tq.wire.names import Answer, Id, LimitKey, Name, PositiveSeconds, Priority, Request, Stamp, Tag
 
 Missed = Literal["skip", "one", "all"]
 Overlap = Literal["allow", "skip", "replace"]
@@ -32,6 +32,7 @@ class ScheduleTask(Request, kw_only=True):
     tags: Annotated[list[Tag], Meta(max_length=50)] = []
     meta: Raw | UnsetType = UNSET
     unique: Unique | None = None
+    limit_key: LimitKey | None = None
 
 
 class NewSchedule(Request, kw_only=True):
@@ -68,6 +69,7 @@ class ScheduledTask(Answer, kw_only=True):
     expires_s: float | None = None
     tags: list[str] = []
     unique: Unique | None = None
+    limit_key: str | None = None
 
 
 class Schedule(Answer, kw_only=True):

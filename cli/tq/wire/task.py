@@ -55,6 +55,7 @@ class Task(Answer, kw_only=True):
     after: list[Id] = []
     after_policy: AfterPolicy | None = None
     pending: int = 0
+    limit_key: str | None = None
 
 
 class TaskPage(Answer, kw_only=True):
