@@ -8,17 +8,18 @@ import tempfile
 from collections import Counter
 from collections.abc import Awaitable
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from unittest.mock import patch
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.tqnode.nodes import complete, fail, open_core, snooze
 from tqnode import ids
-from tqnode.errors import InvalidField, NotFound
+from tqnode.errors import InvalidField
 from tqnode.queue.limits import LimitSpec
 from tqnode.queue.rules import Rule
 from tqnode.task import ClaimedTask
@@ -32,9 +33,27 @@ LEASE_S = 10
 
 picks = st.integers(0, 1_000)
 tasks = st.tuples(
-    st.sampled_from(QUEUES), st.sampled_from(KEYS), st.sampled_from(KINDS), st.sampled_from([1, 5])
+    st.sampled_from(["q", "q", "q", "r"]),
+    st.sampled_from(KEYS),
+    st.sampled_from(KINDS),
+    st.sampled_from([5, 5, 1]),
 )
-rates = st.tuples(st.integers(1, 3), st.sampled_from([500, 1000, 7000]), st.integers(1, 3))
+rates = st.fixed_dictionaries(
+    {"rate": st.integers(1, 3), "per_ms": st.sampled_from([500, 1000, 7000]), "burst": st.integers(1, 3)}
+)
+slots = st.fixed_dictionaries({"running": st.integers(0, 3)})
+targets = st.one_of(
+    st.fixed_dictionaries({"queue": st.sampled_from(["q", "q", "r"]), "fair": st.booleans()}),
+    st.fixed_dictionaries(
+        {"key": st.sampled_from(["a", "a*", "ab*", "*"]), "queue": st.sampled_from(["", "", "q", "r"])}
+    ),
+)
+limits = st.builds(
+    lambda name, target, allowed: {"name": name, **target, **allowed},
+    st.sampled_from(["one", "two", "three"]),
+    targets,
+    st.one_of(slots, rates, st.builds(lambda one, other: one | other, slots, rates)),
+)
 
 
 class Ready(NamedTuple):
@@ -50,8 +69,28 @@ class Ready(NamedTuple):
 class Limited(RuleBasedStateMachine):
     """Does something to the queue; of each claim it foresees what it gets."""
 
-    @initialize(look=st.integers(0, 3), lanes=st.integers(1, 3))
-    def open(self, look: int, lanes: int) -> None:
+    @initialize(
+        look=st.integers(0, 2),
+        lanes=st.integers(1, 3),
+        new=st.lists(tasks, min_size=20, max_size=40),
+        limits=st.lists(limits, min_size=1, max_size=3),
+    )
+    def open(
+        self,
+        look: int,
+        lanes: int,
+        new: list[tuple[str, str | None, str, int]],
+        limits: list[dict[str, Any]],
+    ) -> None:
+        self.begin(look, lanes, new, limits)
+
+    def begin(
+        self,
+        look: int,
+        lanes: int,
+        new: list[tuple[str, str | None, str, int]],
+        limits: list[dict[str, Any]],
+    ) -> None:
         self.patches = [
             patch("tqnode.queue.lanes.LOOK_MAX", look),
             patch("tqnode.queue.lanes.LANES_AT_A_TIME", lanes),
@@ -65,6 +104,9 @@ class Limited(RuleBasedStateMachine):
         self.rules: dict[str, Rule] = {}
         self.held: list[ClaimedTask] = []
         self.run(self.core.sweep_after(1))
+        for fields in limits:
+            self.put(fields)
+        self.enqueue_all(new)
 
     def run(self, work: Awaitable[T]) -> T:
         async def wait() -> T:
@@ -156,28 +198,38 @@ class Limited(RuleBasedStateMachine):
 
     @rule(new=st.lists(tasks, min_size=1, max_size=6))
     def enqueue(self, new: list[tuple[str, str | None, str, int]]) -> None:
+        self.enqueue_all(new)
+
+    def enqueue_all(self, new: list[tuple[str, str | None, str, int]]) -> None:
         for queue, key, kind, priority in new:
-            self.run(
-                self.core.enqueue(
-                    queue=queue, limit_key=key, kind=kind, priority=priority, lease_ms=LEASE_S * 1000
-                )
-            )
+            fields: dict[str, Any] = {"queue": queue, "kind": kind, "priority": priority}
+            self.run(self.core.enqueue(limit_key=key, lease_ms=LEASE_S * 1000, **fields))
 
     @rule(
-        queue=st.sampled_from(QUEUES),
+        queues=st.sampled_from(["q", "q", "qr"]),
         kinds=st.sampled_from([None, ("mail",), KINDS]),
         low=st.sampled_from([0, 0, 3]),
-        most=st.integers(1, 6),
+        most=st.lists(st.integers(1, 4), min_size=1, max_size=3),
     )
-    def claim(self, queue: str, kinds: tuple[str, ...] | None, low: int, most: int) -> None:
-        expected = self.expected(queue, kinds, low, most)
-        tasks = self.run(self.core.claim(queue, kinds=kinds, min_priority=low, max=most))
-        assert [ids.seq_of(ids.parse(task.id)) for task in tasks] == expected
-        self.held += tasks
+    def claim(self, queues: str, kinds: tuple[str, ...] | None, low: int, most: list[int]) -> None:
+        self.claim_some(queues, kinds, low, most * 3)
+
+    def claim_some(self, queues: str, kinds: tuple[str, ...] | None, low: int, most: list[int]) -> None:
+        for number, (queue, wanted) in enumerate(product(queues, most)):
+            expected = self.expected(queue, kinds, low, wanted)
+            tasks = self.run(self.core.claim(queue, kinds=kinds, min_priority=low, max=wanted))
+            assert [ids.seq_of(ids.parse(task.id)) for task in tasks] == expected
+            self.held += tasks
+            if number % 2 and self.held:
+                self.finish_one(number, complete)
+                self.core.clock.advance(0.1)
 
     @precondition(lambda self: self.held)
     @rule(pick=picks, how=st.sampled_from([complete, fail, snooze]))
     def finish(self, pick: int, how: Any) -> None:
+        self.finish_one(pick, how)
+
+    def finish_one(self, pick: int, how: Any) -> None:
         task = self.held.pop(pick % len(self.held))
         more = {"delay_ms": 0} if how is fail else {}
         self.run(self.core.finish(how(task, **more)))
@@ -209,50 +261,50 @@ class Limited(RuleBasedStateMachine):
         else:
             self.core.clock.advance(ms / 10_000)
 
-    @rule(
-        name=st.sampled_from(["one", "two", "three"]),
-        queue=st.sampled_from(["", *QUEUES]),
-        key=st.sampled_from(["", "a", "a*", "ab*", "*"]),
-        running=st.none() | st.integers(0, 3),
-        rate=st.none() | rates,
-        fair=st.booleans(),
-    )
-    def put_limit(
-        self,
-        name: str,
-        queue: str,
-        key: str,
-        running: int | None,
-        rate: tuple[int, int, int] | None,
-        fair: bool,
-    ) -> None:
-        fair = fair and not key
-        if not (queue or key) or (running is None and rate is None and not fair):
-            return
-        count, per_ms, burst = rate or (None, None, None)
-        spec = LimitSpec(
-            name=name,
-            queue=queue,
-            key=key,
-            running=running,
-            rate=count,
-            per_ms=per_ms,
-            burst=burst,
-            fair=fair,
-        )
-        with suppress(InvalidField):
-            self.rules[name], _ = self.run(self.core.queue.limits.put(spec))
+    @rule(fields=limits)
+    def put_limit(self, fields: dict[str, Any]) -> None:
+        self.put(fields)
 
-    @rule(name=st.sampled_from(["one", "two", "three"]))
-    def delete_limit(self, name: str) -> None:
-        known = self.rules.pop(name, None)
-        if known is not None:
-            self.run(self.core.queue.limits.delete(name))
-        else:
-            with suppress(NotFound):
-                self.run(self.core.queue.limits.delete(name))
-                raise AssertionError("a limit that nobody put was deleted")
+    def put(self, fields: dict[str, Any]) -> None:
+        with suppress(InvalidField):
+            self.rules[fields["name"]], _ = self.run(self.core.queue.limits.put(LimitSpec(**fields)))
+
+    @precondition(lambda self: self.rules)
+    @rule(pick=picks)
+    def delete_limit(self, pick: int) -> None:
+        name = sorted(self.rules)[pick % len(self.rules)]
+        del self.rules[name]
+        self.run(self.core.queue.limits.delete(name))
 
 
 TestLimited = Limited.TestCase
-TestLimited.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLimited.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    fair=st.booleans(),
+    kinds=st.sampled_from([None, KINDS]),
+    new=st.lists(tasks, min_size=10, max_size=30),
+    rate=st.none() | rates,
+    most=st.lists(st.integers(1, 3), min_size=10, max_size=20),
+)
+def test_each_claim_gets_what_is_first_behind_all_that_is_held_back(
+    fair: bool,
+    kinds: tuple[str, ...] | None,
+    new: list[tuple[str, str | None, str, int]],
+    rate: dict[str, int] | None,
+    most: list[int],
+) -> None:
+    limits: list[dict[str, Any]] = [{"name": "each", "key": "*", "running": 1}]
+    if fair:
+        limits.append({"name": "fair", "queue": "q", "fair": True})
+    if rate is not None:
+        limits.append({"name": "rate", "key": "ab*", **rate})
+    machine = Limited()
+    held_back: list[tuple[str, str | None, str, int]] = [("q", "b", "mail", 5)] * 8
+    machine.begin(0, 2, [*held_back, *new], limits)
+    try:
+        machine.claim_some("q", kinds, 0, most)
+    finally:
+        machine.teardown()
