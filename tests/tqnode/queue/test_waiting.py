@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from tests.tqnode.nodes import Core, HeldWriter, ask, ids_of, open_core, settle, spec
-from tests.tqnode.queue.limiting import enqueue, limit
 from tests.waiting import eventually_async
 from tqnode.errors import Overloaded
 from tqnode.queue import WorkerSpec, claim
@@ -374,73 +373,3 @@ def test_a_resumed_queue_wakes_all_that_wait_for_it() -> None:
     waiting.wake(effects)
     assert all(waiter.woken.is_set() for waiter in here)
     assert not there.woken.is_set()
-
-
-async def test_a_waiting_claim_gets_the_slot_that_a_task_leaves_however_it_ends(core: Core) -> None:
-    await limit(core, key="a")
-    ends: list[Callable[[ClaimedTask], Any]] = [
-        lambda task: core.finish(Complete(id=task.id, token=task.token)),
-        lambda task: core.queue.finish([Complete(id=task.id, token=task.token), Complete(id="x", token="y")]),
-        lambda task: core.finish(Fail(id=task.id, token=task.token, retry=False)),
-        lambda task: core.finish(Snooze(id=task.id, token=task.token, delay_ms=3_600_000)),
-        lambda _: core.sweep_after(31),
-    ]
-    for end in ends:
-        await enqueue(core, "a", max_attempts=1)
-        running = await core.claim_one()
-        (after,) = await enqueue(core, "a")
-        claiming = await poll(core)
-        await end(running)
-        (task,) = await asyncio.wait_for(claiming, 10)
-        assert task.id == after
-        await core.complete(task)
-
-
-async def test_a_waiting_claim_gets_a_slot_of_its_queue(core: Core) -> None:
-    await limit(core, queue="q", running=1)
-    running = await core.running(queue="q")
-    after = await core.enqueue(queue="q")
-    claiming = await poll(core, "q")
-    await core.complete(running)
-    assert await is_given(claiming, after)
-
-
-async def test_a_slot_is_offered_to_each_sort_of_claim_until_one_has_use_for_it(core: Core) -> None:
-    await limit(core, key="a")
-    await enqueue(core, "a", queue="q1")
-    running = await core.claim_one("q1")
-    (after,) = await enqueue(core, "a", queue="q2", kind="fax", priority=9)
-    others = [
-        await poll(core, "q1"),
-        await poll(core, "q2", kinds=("mail",)),
-        await poll(core, "q2", kinds=("mail",)),
-        await poll(core, "q2", min_priority=10),
-    ]
-    claiming = await poll(core, "q2", kinds=("mail", "fax"))
-    await core.complete(running)
-    assert await is_given(claiming, after)
-    assert not any(other.done() for other in others)
-    core.queue.waiting.drain()
-    assert await asyncio.gather(*others) == [[]] * 4
-
-
-async def test_a_slot_offered_to_a_claim_that_goes_away_is_offered_to_the_next(core: Core) -> None:
-    await limit(core, key="a")
-    running = (await enqueue(core, "a"), await core.claim_one())[1]
-    (after,) = await enqueue(core, "a")
-    first, second = await poll(core), await poll(core)
-    async with HeldWriter(core.store):
-        finishing = asyncio.create_task(core.complete(running))
-        await settle()
-        first.cancel()
-    await finishing
-    assert await is_given(second, after)
-
-
-async def test_a_waiting_claim_goes_on_when_its_limit_is_raised(core: Core) -> None:
-    await limit(core, key="a*")
-    _, after = await enqueue(core, "ab", "ab")
-    await core.claim_one()
-    claiming = await poll(core)
-    await limit(core, key="a*", running=2)
-    assert await is_given(claiming, after)
