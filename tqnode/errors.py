@@ -11,7 +11,7 @@
     │   ├── UnsupportedMediaType
     │   ├── MethodNotAllowed
     │   └── RequestTimeout       the body did not arrive in time
-    ├── NotFound                 task, worker, queue, schedule or route
+    ├── NotFound                 task, worker, queue, schedule, limit or route
     ├── Conflict
     │   ├── LeaseLost            the token is not the task's current one
     │   ├── UniqueConflict       another task holds the key

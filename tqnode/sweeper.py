@@ -13,6 +13,7 @@ from tqnode.clock import Clock
 from tqnode.config import Config
 from tqnode.errors import Busy, OutcomeUnknown
 from tqnode.queue import Queue
+from tqnode.queue.buckets import age_buckets, refill, shift_buckets
 from tqnode.queue.followers import settle_rest
 from tqnode.queue.sliced import SLICE_S, Slice, Sliced
 from tqnode.store import Effects, Store, Tx
@@ -77,6 +78,7 @@ class Sweeper:
             settle_rest,
             make_due_ready,
             self._queue.scheduler.fire_due,
+            refill,
             partial(delete_outdated, movement=self._queue.movement),
             lambda tx, limit: (
                 drop_silent_workers(tx, limit, silent_ms=silent_ms)
@@ -172,11 +174,13 @@ class Sweeper:
         logger.warning("the wall clock stepped by %d ms: leases move with it", stepped_ms)
         self._queue.keeper.shift(tx, by_ms=stepped_ms)
         shift_heartbeats(tx, by_ms=stepped_ms)
+        shift_buckets(tx, by_ms=stepped_ms)
 
     def _compare_clocks(self, tx: Tx) -> None:
         """Takes in what another clock has left behind: another node's, or this one's before it was set."""
         shortened = self._queue.keeper.shorten(tx)
         age_heartbeats(tx)
+        age_buckets(tx)
         if shortened:
             logger.warning("%d leases were counted by a clock ahead of this one: they begin anew", shortened)
 

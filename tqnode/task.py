@@ -112,6 +112,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     """None if it waits for nobody."""
     webhook: Webhook | None = None
     """Whom to tell of its end."""
+    limit_key: str | None = None
+    """What limits on keys know it by."""
 
 
 class Enqueued(msgspec.Struct, frozen=True):
@@ -172,6 +174,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     after: tuple[str, ...] = ()
     """Ids of these, as far as they are still there; empty in lists."""
     webhook: Webhook | None = None
+    limit_key: str | None = None
 
 
 class Input(msgspec.Struct, frozen=True):
@@ -207,6 +210,7 @@ class ClaimedTask(msgspec.Struct, frozen=True):
     """Its parents, in the order of enqueueing."""
     inputs_truncated: bool = False
     """Whether there are more parents than came."""
+    limit_key: str | None = None
 
 
 class Finished(msgspec.Struct, frozen=True):

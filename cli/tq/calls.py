@@ -68,6 +68,7 @@ class Filters(TypedDict, total=False):
     kind: str | Sequence[str] | None
     tag: str | None
     worker: str | None
+    limit_key: str | None
     min_priority: int | None
     max_priority: int | None
     created_after: datetime | str | None

@@ -14,6 +14,7 @@ from tq.clock import Clock, SystemClock
 from tq.config import settings
 from tq.effects import Emit, Program
 from tq.gates import ThreadGate
+from tq.limiting import Limiting
 from tq.programs import Session
 from tq.sse import Event
 from tq.steering import Steering
@@ -23,7 +24,7 @@ from tq.transport import SyncTransport
 T = TypeVar("T")
 
 
-class Client(Steering, Telling):
+class Client(Steering, Telling, Limiting):
     """Talks to a node. Safe to share between threads; keep one and use it for everything.
 
     Calls that can be repeated without harm are retried with growing random pauses: reads, enqueues

@@ -16,14 +16,15 @@
         │   │   ├── UnknownParent, UnknownRef, DuplicateRef, DependencyCycle, TooManyParents
         │   │   ├── InvalidCron, UnknownTimeZone, TooManySchedules
         │   │   ├── ReservedQueue, UnknownWebhook
+        │   │   ├── LimitExists, TooManyLimits
         │   │   └── OutsideArchive, NoArchive
         │   ├── InvalidCursor
         │   ├── BodyTooLarge, HeadersTooLarge
         │   ├── UnsupportedMediaType, MethodNotAllowed, InvalidHttp
         │   └── RequestTimeout   the body did not arrive in time
         ├── Unauthorized, Forbidden
-        ├── NotFound             TaskNotFound, WorkerNotFound, QueueNotFound, ScheduleNotFound, NodeNotFound,
-        │                        PageNotFound, RouteNotFound
+        ├── NotFound             TaskNotFound, WorkerNotFound, QueueNotFound, ScheduleNotFound, LimitNotFound,
+        │                        NodeNotFound, PageNotFound, RouteNotFound
         ├── NotLeader            another node leads, and could not be followed to
         ├── Conflict
         │   ├── LeaseLost        the token is not the task's current one
@@ -232,6 +233,14 @@ class UnknownWebhook(InvalidField):
     """The node's configuration has no webhook, or no secret, of that name."""
 
 
+class LimitExists(InvalidField):
+    """Another limit is on the same tasks; the message says which."""
+
+
+class TooManyLimits(InvalidField):
+    """The node has as many limits as it allows: ``limit``."""
+
+
 class OutsideArchive(InvalidField):
     """The node's archive does not have that moment; the message says what it has."""
 
@@ -294,6 +303,10 @@ class QueueNotFound(NotFound):
 
 class ScheduleNotFound(NotFound):
     """No such schedule."""
+
+
+class LimitNotFound(NotFound):
+    """No such limit."""
 
 
 class PageNotFound(NotFound):

@@ -40,6 +40,11 @@ COMMANDS = {
     "workers": Entry("tq.commands.workers", "workers", "List the workers, or steer them."),
     "queues": Entry("tq.commands.queue", "queues", "List the queues with their counts."),
     "queue": Entry("tq.commands.queue", "queue", "Pause, resume or purge a queue."),
+    "limit": Entry(
+        "tq.commands.limit",
+        "limit",
+        "Limit how many tasks run at a time, or begin in a time.",
+    ),
     "schedule": Entry(
         "tq.commands.schedule",
         "schedule",

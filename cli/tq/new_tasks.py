@@ -37,6 +37,8 @@ class TaskOptions(TypedDict, total=False):
     after_policy: wire.AfterPolicy | None
     webhook: wire.Webhook | str | None
     """To whom its end is told: a URL, or the name of a webhook of the node's configuration."""
+    limit_key: str | None
+    """What limits on claims know it by."""
 
 
 def new_task(kind: str, payload: Any = UNSET, **options: Any) -> wire.NewTask:

@@ -47,6 +47,7 @@ SCHEDULE = {
     "fires": 0,
     "skips": 0,
 }
+LIMIT = {"name": "n", "key": "k:*", "running": 1, "created_at": STAMP, "updated_at": STAMP}
 CLUSTER = {
     "cluster_id": ID,
     "term": 1,
@@ -106,6 +107,10 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
         {"secret": "s"},
         {"delivered": True, "webhook_id": "test_1", "took_s": 0.1, "status": 204},
     ),
+    "put_limit": (("n",), {"key": "k:*", "running": 1, "rate": 2, "per_s": 3.0, "burst": 4}, LIMIT),
+    "limit": (("n",), {}, LIMIT),
+    "limits": ((), {}, {"limits": [LIMIT]}),
+    "delete_limit": (("n",), {}, None),
     "stats": ((), {"at": STAMP}, STATS),
     "cluster": ((), {}, CLUSTER),
     "handover": (("b",), {}, {"leader": "b", "term": 2, "took_s": 0.5}),

@@ -20,6 +20,7 @@ CODES: dict[str, Code] = {
     "worker_not_found": Code(404, "There is no such worker, or it fell silent and was dropped."),
     "queue_not_found": Code(404, "No task was ever put in this queue."),
     "schedule_not_found": Code(404, "There is no such schedule."),
+    "limit_not_found": Code(404, "There is no such limit."),
     "node_not_found": Code(404, "The cluster has no such node."),
     "page_not_found": Code(404, "There is no such page of documentation."),
     "method_not_allowed": Code(
@@ -52,6 +53,8 @@ CODES: dict[str, Code] = {
     "too_many_schedules": Code(422, "There are as many schedules as allowed, `limit`."),
     "reserved_queue": Code(422, "The queue is the node's own: no client enqueues into it or claims from it."),
     "unknown_webhook": Code(422, "The node's configuration has no webhook, or no secret, of that name."),
+    "limit_exists": Code(422, "Another limit is on the same tasks; `detail` says which."),
+    "too_many_limits": Code(422, "There are as many limits as allowed, `limit`."),
     "outside_archive": Code(422, "The archive does not have that moment; `detail` says what it has."),
     "no_archive": Code(422, "The node keeps no archive: it runs without Litestream."),
     "queue_full": Code(

@@ -138,6 +138,7 @@ class Conversion:
             after=after,
             needs=_NEEDS[task.after_policy] if after else None,
             webhook=self._hooks.of(task.webhook, task.queue) if task.webhook or self._by_queue else None,
+            limit_key=None if task.limit_key is None else self.name(task.limit_key, "limit_key"),
             **({} if unique is None else _key_of(unique)),
         )
 

@@ -180,6 +180,7 @@ def _task_of(template: Template, *, payload: Raw | UnsetType) -> wire.ScheduledT
         tags=list(spec.tags),
         unique=_unique_of(spec),
         webhook=webhook_of(spec.webhook),
+        limit_key=spec.limit_key,
     )
 
 

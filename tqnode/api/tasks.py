@@ -75,6 +75,7 @@ def _made(new: wire.NewTask, spec: TaskSpec, enqueued: Enqueued) -> wire.Task:
         timeout_s=seconds_or_none(spec.timeout_ms),
         expires_at=stamp_or_none(spec.expires_at_ms),
         unique_key=spec.unique_key,
+        limit_key=spec.limit_key,
         after=[ids.text(parent) for parent in spec.after if isinstance(parent, bytes)],
         after_policy=new.after_policy if new.after else None,
         webhook=webhook_of(spec.webhook),

@@ -73,6 +73,7 @@ def task_of(task: core.Task, *, bodies: bool = True, duplicate: bool = False) ->
         after_policy=None if task.needs is None else task.needs.value,
         pending=task.pending,
         webhook=webhook_of(task.webhook),
+        limit_key=task.limit_key,
     )
 
 
@@ -123,6 +124,7 @@ def claimed_of(task: core.ClaimedTask) -> wire.ClaimedTask:
         meta=raw(task.meta),
         inputs=[input_of(one) for one in task.inputs] if task.inputs else [],
         inputs_truncated=task.inputs_truncated,
+        limit_key=task.limit_key,
     )
 
 

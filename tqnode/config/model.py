@@ -117,6 +117,7 @@ class Config:
         10_000, "Most workers registered at a time.", unit="workers", low=1, high=1_000_000
     )
     schedules_max: int = setting(1000, "Most schedules there may be.", unit="schedules", low=0, high=100_000)
+    limits_max: int = setting(1000, "Most limits on claims there may be.", unit="limits", low=0, high=10_000)
     worker_heartbeat_s: float = setting(
         10.0, "How often workers are told to report.", unit="seconds", low=0.1, high=3600
     )

@@ -23,6 +23,7 @@ from tqnode.queue.graph import Graph, graph_of
 from tqnode.queue.hub import Hub
 from tqnode.queue.intake import Intake
 from tqnode.queue.lease import HeldLease, Keeper, LeaseStatus
+from tqnode.queue.limiter import Limiter
 from tqnode.queue.listing import Filters, Page
 from tqnode.queue.manage import Manager
 from tqnode.queue.moves import Movement
@@ -87,6 +88,7 @@ class Queue:
         self._manager = Manager(movement)
         firing = Firing(enqueuer=self._enqueuer, manager=self._manager, metrics=metrics)
         self.scheduler = Scheduler(store, firing, limit=config.schedules_max)
+        self.limits = Limiter(store, limit=config.limits_max)
         self.keeper = Keeper(config, metrics=metrics, movement=movement)
         self.movement = movement
         self.catalogue = Catalogue(store, clock)

@@ -4,12 +4,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from heapq import merge
 from itertools import islice, repeat
+from typing import Any
+
+from msgspec.structs import replace
 
 from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.queue import token
 from tqnode.queue.inputs import with_inputs
+from tqnode.queue.lanes import Lanes
 from tqnode.queue.rows import listed, texts_of
+from tqnode.queue.rules import rules_of
 from tqnode.sql import statement
 from tqnode.store.tx import Params, Row, TaskEvent, Tx
 from tqnode.task import Ask, ClaimedTask, TaskState
@@ -18,12 +23,17 @@ _FIND = statement("find_claimable")
 _FIND_OF_KIND = statement("find_claimable_of_kind")
 _CLAIM_ONE = statement("claim_task")
 _CLAIM_MANY = statement("claim_tasks")
+_READ_CLAIMABLE = statement("read_claimable")
+_CLAIM_LIMITED = statement("claim_limited")
 _FIND_QUEUE = statement("find_queue")
 _FIND_WORKER_STATE = statement("find_worker_state")
 
 PAYLOADS_MAX = 16 * 1024 * 1024
 """Bytes of payload after which a claim takes no further task."""
 _PAYLOAD = 12
+_PLAIN_COLUMNS = 16
+_KEYED = 1
+"""The bit of a queue's ``lanes`` that says that its tasks may have keys."""
 _READ_AHEAD = 16
 """Rows read at a time; a claim's last ones may be read in vain."""
 
@@ -55,19 +65,51 @@ def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask] | None:
             "now_ms": tx.now_ms,
             "max": wanted,
         }
-        with ExitStack() as open_rows:
-            rows, room = _within(_best_first(tx, ask.kinds, params, open_rows), wanted, room)
+        if known[1]:
+            rows, room = _claim_limited(tx, ask, params, room, lanes=known[1])
+        else:
+            rows, room = _claim_plain(tx, ask, params, room)
         if not rows:
             continue
-        # The statement that found them holds nothing up: nobody else writes during the transaction.
-        if len(rows) == 1:
-            tx.run(_CLAIM_ONE, params | {"seq": rows[0][0]})
-        else:
-            seqs = listed([row[0] for row in rows])
-            tx.run(_CLAIM_MANY, params | {"seqs": seqs})
         claimed += _hand_over(tx, ask, queue, secret, rows)
         tx.moved(queue, TaskState.READY, TaskState.RUNNING, len(rows))
     return claimed
+
+
+def _claim_plain(tx: Tx, ask: Ask, params: dict[str, Any], room: int) -> tuple[list[Row], int]:
+    """Claims from a queue without keys and limits; the rows as they were before, and what room is left."""
+    with ExitStack() as open_rows:
+        rows, room = _within(_best_first(tx, ask.kinds, params, open_rows), params["max"], room)
+    # The statement that found them holds nothing up: nobody else writes during the transaction.
+    if len(rows) == 1:
+        tx.run(_CLAIM_ONE, params | {"seq": rows[0][0]})
+    elif rows:
+        tx.run(_CLAIM_MANY, params | {"seqs": listed([row[0] for row in rows])})
+    return rows, room
+
+
+def _claim_limited(
+    tx: Tx, ask: Ask, params: dict[str, Any], room: int, *, lanes: int
+) -> tuple[list[Row], int]:
+    """As :func:`_claim_plain` from any other queue; the rows end with the tasks' keys."""
+    line = Lanes(
+        tx,
+        rules_of(tx),
+        params["queue"],
+        kinds=ask.kinds,
+        min_priority=ask.min_priority,
+        keyed=bool(lanes & _KEYED),
+    )
+    seqs = line.pick(params["max"])
+    if not seqs:
+        return [], room
+    with closing(tx.each(_READ_CLAIMABLE, {"seqs": listed(seqs)})) as found:
+        rows, room = _within(found, len(seqs), room)
+    if rows:
+        claimed = {"seqs": listed([row[0] for row in rows]), "slot": line.slot}
+        tx.run(_CLAIM_LIMITED, params | claimed)
+        line.taken(rows)
+    return rows, room
 
 
 def _best_first(tx: Tx, kinds: Sequence[str] | None, params: Params, open_rows: ExitStack) -> Iterator[Row]:
@@ -99,6 +141,10 @@ def _within(found: Iterator[Row], wanted: int, room: int) -> tuple[list[Row], in
 
 def _hand_over(tx: Tx, ask: Ask, queue: str, secret: int, rows: list[Row]) -> list[ClaimedTask]:
     """The tasks as they are now; ``rows`` are from before their claim."""
+    keys: list[str | None] = []
+    if len(rows[0]) > _PLAIN_COLUMNS:
+        keys = [row[_PLAIN_COLUMNS] for row in rows]
+        rows = [row[:_PLAIN_COLUMNS] for row in rows]
     (
         _,
         packed,
@@ -152,4 +198,7 @@ def _hand_over(tx: Tx, ask: Ask, queue: str, secret: int, rows: list[Row]) -> li
         after = [task for task, need in zip(claimed, needs, strict=True) if need]
         whole = iter(with_inputs(tx, after))
         claimed = [next(whole) if need else task for task, need in zip(claimed, needs, strict=True)]
+    if any(keys):
+        pairs = zip(claimed, keys, strict=True)
+        claimed = [replace(task, limit_key=key) if key else task for task, key in pairs]
     return claimed

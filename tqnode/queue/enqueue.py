@@ -20,6 +20,7 @@ from tqnode.task import WAITING, Enqueued, Idempotency, TaskSpec, TaskState
 
 _INSERT_TASK = "insert_task"
 _INSERT_LINKED = "insert_linked_task"
+_INSERT_KEYED = "insert_keyed_task"
 _INSERT_BODY = "insert_body"
 _INSERT_TAG = "insert_tag"
 _FIND_KEY_HOLDER = statement("find_key_holder")
@@ -34,6 +35,8 @@ _DROP_TALLIES = statement("drop_tallies")
 _COUNT_QUEUES = statement("count_queues")
 _ADD_QUEUE = statement("add_queue")
 _READ_DEPTH = statement("read_depth")
+_MARK_KEYED = statement("mark_keyed")
+_DROP_TURNS = statement("drop_turns")
 _FIND_IDEMPOTENCY = statement("find_idempotency")
 _ADD_IDEMPOTENCY = statement("add_idempotency")
 
@@ -42,6 +45,7 @@ _READY = TaskState.READY
 _BLOCKED = TaskState.BLOCKED
 _after = attrgetter("after")
 _webhook = attrgetter("webhook")
+_limit_key = attrgetter("limit_key")
 
 _answers = msgspec.json.Decoder(list[Enqueued])
 _some_answers = msgspec.json.Decoder(list[Enqueued | None])
@@ -165,7 +169,13 @@ class Enqueuer:
             )
             for seq, task_id, queue, kind, state, run_at_ms, spec in columns
         ]
-        if linked:
+        if any(map(_limit_key, specs)):
+            pairs = zip(rows, specs, strict=True)
+            tx.insert(
+                _INSERT_KEYED,
+                [(*row, spec.needs, len(spec.after), spec.limit_key) for row, spec in pairs],
+            )
+        elif linked:
             pairs = zip(rows, specs, strict=True)
             tx.insert(_INSERT_LINKED, [(*row, spec.needs, len(spec.after)) for row, spec in pairs])
         else:
@@ -214,6 +224,9 @@ class Enqueuer:
             if queues >= self._config.queues_max and not _drop_empty_queues(tx, more):
                 raise QueueFull(f"there are {queues} queues already, the most allowed", retry_after_s=60.0)
             tx.run(_ADD_QUEUE, {"queue": queue, "now_ms": tx.now_ms})
+        if any(map(_limit_key, specs)):
+            for queue in {spec.queue for spec in specs if spec.limit_key is not None}:
+                tx.run(_MARK_KEYED, {"queue": queue})
 
     def _settle_key(self, tx: Tx, spec: TaskSpec) -> Enqueued | None:
         """Decides who holds a unique key from now on.
@@ -257,6 +270,7 @@ class Enqueuer:
                 "timeout_ms": spec.timeout_ms,
                 "expires_at_ms": spec.expires_at_ms,
                 "unique_states": spec.unique_states,
+                "limit_key": spec.limit_key,
             },
         )
         replace_tags(tx, seq, spec.tags)
@@ -329,5 +343,6 @@ def _drop_empty_queues(tx: Tx, wanted: Iterable[str]) -> int:
     for name in empty:
         tx.run(_DROP_QUEUE, {"queue": name})
         tx.run(_DROP_TALLIES, {"queue": name})
+        tx.run(_DROP_TURNS, {"queue": name})
         tx.depths.pop(name, None)
     return len(empty)

@@ -16,6 +16,7 @@ from tqnode.queue import followers, token, webhooks
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.moves import Held, Movement, counts, move, place_in_line_ms
 from tqnode.queue.rows import listed, place
+from tqnode.queue.rules import freed
 from tqnode.retry import backoff_ms
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
@@ -133,7 +134,7 @@ class Finisher:
         ]
         if results:
             tx.many(_WRITE_RESULT, results)
-        seqs, packed, _, _, queues, kinds, attempts, awaited, notify = zip(*rows, strict=True)
+        seqs, packed, _, _, queues, kinds, attempts, awaited, notify, lanes = zip(*rows, strict=True)
         state = TaskState.SUCCEEDED
         tx.effects.events += map(TaskEvent, packed, queues, kinds, repeat(state), repeat(tx.now_ms), attempts)
         for queue, tasks in counts(queues).items():
@@ -142,6 +143,10 @@ class Finisher:
             webhooks.ended(tx, list(compress(seqs, notify)))
         if any(awaited):
             followers.ended(tx, dict.fromkeys(compress(seqs, awaited), True))
+        if lanes.count(None) < len(lanes):
+            for (queue, lane), tasks in counts(list(zip(queues, lanes, strict=True))).items():
+                if lane is not None:
+                    freed(tx, queue, lane, tasks)
 
     def _complete(self, tx: Tx, asked: Complete, where: dict[str, Any], fence: token.Fence) -> Finished:
         params = where | {
@@ -153,7 +158,7 @@ class Finisher:
         rows = move(tx, _COMPLETE, params)
         if not rows:
             return self._repeat(tx, asked, where, fence)
-        queue, kind, attempt, awaited, notify = rows[0]
+        queue, kind, attempt, awaited, notify, lane = rows[0]
         if asked.result is not None:
             tx.many(_WRITE_RESULT, [(where["seq"], asked.result)])
         then: tuple[str, ...] = ()
@@ -172,6 +177,8 @@ class Finisher:
             webhooks.ended(tx, [where["seq"]])
         if awaited:
             followers.ended(tx, {where["seq"]: True})
+        if lane is not None:
+            freed(tx, queue, lane)
         return finished
 
     def _fail(self, tx: Tx, asked: Fail, held: Held, *, retry: Row, cancel: bool) -> Finished:
@@ -239,6 +246,7 @@ class Finisher:
             attempt=row[5],
             crashes=row[7],
             worker=row[8],
+            lane=row[14],
         )
         return held, (row[13], row[6]), row[9]
 

@@ -117,6 +117,7 @@ class Keeper:
                 attempt=row[6],
                 crashes=row[8],
                 worker=row[9],
+                lane=row[11],
             )
             message = f"worker {held.worker} fell silent: the lease of attempt {held.attempt} ran out"
             error = TaskError("LeaseExpired", message, "", held.attempt, tx.now_ms)

@@ -36,6 +36,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     kinds: Sequence[str] = ()
     tag: str | None = None
     worker: str | None = None
+    limit_key: str | None = None
     min_priority: int = 0
     max_priority: int = 255
     created_after_ms: int | None = None
@@ -74,6 +75,7 @@ def page(reader: Reader, filters: Filters, *, limit: int, cursor: str | None, bo
         "kinds": _array(filters.kinds),
         "tag": filters.tag,
         "worker": filters.worker,
+        "limit_key": filters.limit_key,
         "min_priority": filters.min_priority,
         "max_priority": filters.max_priority,
         "created_after_ms": filters.created_after_ms,

@@ -11,6 +11,7 @@ from tqnode.config import Config
 from tqnode.errors import UniqueConflict
 from tqnode.queue import followers, webhooks
 from tqnode.queue.rows import errors_of, listed, texts_of
+from tqnode.queue.rules import freed
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
 from tqnode.task import TRANSITIONS, Reason, TaskError, TaskState
@@ -40,6 +41,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     crashes: int
     worker: str | None
+    lane: str | None = None
+    """Of a running task its limit key, or empty if it has a slot of its queue's alone."""
 
 
 class Movement:
@@ -102,6 +105,8 @@ class Movement:
             tx.effects.ready.append((held.queue, held.kind, held.priority))
             event = TaskEvent(held.packed, held.queue, held.kind, TaskState.READY, tx.now_ms, held.attempt)
             tx.effects.events.append(event)
+            if held.lane is not None:
+                freed(tx, held.queue, held.lane)
 
     def _note_crashes(self, tx: Tx, crashed: Sequence[tuple[Held, TaskError]], seqs: str) -> None:
         known = {row[0] for row in tx.all(_FIND_HISTORIES, {"seqs": seqs})}
@@ -142,6 +147,8 @@ class Movement:
         tx.moved(held.queue, held.state, state)
         event = TaskEvent(held.packed, held.queue, held.kind, state, tx.now_ms, attempt, reason)
         tx.effects.events.append(event)
+        if held.lane is not None:
+            freed(tx, held.queue, held.lane)
 
     def note(self, tx: Tx, seq: int, *, worker: str | None = None, error: TaskError | None = None) -> None:
         """Adds a past worker, an error, or both to a task's bounded history."""

@@ -103,4 +103,5 @@ def task_of(row: Row) -> Task:
         pending=row[30],
         after=tuple(ids.texts([bytes.fromhex(one) for one in texts_of(row[31])])) if row[31] else (),
         webhook=_webhook.decode(row[32]) if row[32] else None,
+        limit_key=row[33],
     )

@@ -11,8 +11,32 @@ from tqnode.errors import Overloaded
 from tqnode.store.tx import Effects
 from tqnode.task import Ask, ClaimedTask
 
-Cause = tuple[str, str | None, int]
+Task = tuple[str, str | None, int]
 """Queue, kind (None: any) and priority of the task a claim was woken for."""
+Signature = tuple[tuple[str, ...], frozenset[str] | None, int]
+"""What a claim asks for: its queues, kinds and lowest priority."""
+
+
+class Probe:
+    """A slot or a token that tasks may have which were held back: for which claims, looking at them shows.
+
+    Args:
+        queue: theirs; None for any.
+        key: their limit key; None for any.
+
+    Attributes:
+        tried: what the claims asked for that have looked in vain; others that ask for the same would too.
+    """
+
+    __slots__ = ("key", "queue", "tried")
+
+    def __init__(self, queue: str | None, key: str | None) -> None:
+        self.queue = queue
+        self.key = key
+        self.tried: set[Signature] = set()
+
+
+Cause = Task | Probe
 
 
 class Waiter:
@@ -26,11 +50,12 @@ class Waiter:
         owed: the task it was woken for before, which it looks for now.
     """
 
-    __slots__ = ("ask", "cause", "kinds", "owed", "woken")
+    __slots__ = ("ask", "cause", "kinds", "owed", "signature", "woken")
 
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
         self.kinds = None if ask.kinds is None else frozenset(ask.kinds)
+        self.signature: Signature = (ask.queues, self.kinds, ask.min_priority)
         self.woken = asyncio.Event()
         self.cause: Cause | None = None
         self.owed: Cause | None = None
@@ -90,6 +115,9 @@ class Waiting:
         """Notes what a claim found: None that its worker gets nothing until it is told to run."""
         if tasks is None:
             self._rest(waiter)
+        elif not tasks and isinstance(waiter.owed, Probe):
+            probe, waiter.owed = waiter.owed, None
+            self._probe(probe)
         elif not tasks or any(_is_of(waiter.owed, task) for task in tasks):
             # Had it found nothing else, it would have taken the task, were it still there.
             waiter.owed = None
@@ -107,6 +135,10 @@ class Waiting:
             if not self._lines:
                 break
             self.wake_one(*cause)
+        for freed in effects.freed:
+            if not self._lines:
+                break
+            self._probe(Probe(*freed))
         for queue in effects.resumed:
             for waiter in list(self._lines.get(queue, ())):
                 self._wake(waiter, None)
@@ -121,6 +153,16 @@ class Waiting:
             if waiter.takes(kind, priority):
                 self._wake(waiter, (queue, kind, priority))
                 return
+
+    def _probe(self, probe: Probe) -> None:
+        """Wakes the claim that waits longest among those that ask for what none has looked for yet."""
+        lines = self._lines.values() if probe.queue is None else [self._lines.get(probe.queue, {})]
+        for line in lines:
+            for waiter in line:
+                if waiter.signature not in probe.tried:
+                    probe.tried.add(waiter.signature)
+                    self._wake(waiter, probe)
+                    return
 
     def wake_all(self) -> None:
         """Has every claim look again: what became claimable was not announced."""
@@ -149,7 +191,11 @@ class Waiting:
         causes = (waiter.owed, waiter.cause)
         waiter.owed = waiter.cause = None
         for cause in causes:
-            if cause is not None:
+            if isinstance(cause, Probe):
+                # It did not look for that, or took something else: another of its kind may find it.
+                cause.tried.discard(waiter.signature)
+                self._probe(cause)
+            elif cause is not None:
                 self.wake_one(*cause)
 
     def _wake(self, waiter: Waiter, cause: Cause | None) -> None:
@@ -168,5 +214,7 @@ def _is_of(cause: Cause | None, task: ClaimedTask) -> bool:
     """Whether the claimed task is as good as the one the claim was woken for."""
     if cause is None:
         return True
+    if isinstance(cause, Probe):
+        return cause.queue in (None, task.queue) and cause.key in (None, task.limit_key)
     queue, kind, priority = cause
     return task.queue == queue and kind in (None, task.kind) and task.priority == priority

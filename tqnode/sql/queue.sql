@@ -1,11 +1,12 @@
 -- name: find_queue
-SELECT paused FROM queue WHERE name = :queue
+SELECT paused, lanes FROM queue WHERE name = :queue
 
 -- name: count_queues
 SELECT count(*) FROM queue
 
 -- name: add_queue
-INSERT INTO queue (name, created_at_ms) VALUES (:queue, :now_ms)
+INSERT INTO queue (name, created_at_ms, lanes)
+SELECT :queue, :now_ms, 2 * EXISTS (SELECT 1 FROM limit_rule WHERE queue = :queue AND key = '')
 
 -- name: find_empty_queues
 SELECT name FROM queue
@@ -31,17 +32,30 @@ SELECT name, paused FROM queue WHERE :queue IS NULL OR name = :queue ORDER BY na
 SELECT queue, state, tasks FROM tally WHERE tasks > 0 AND (:queue IS NULL OR queue = :queue)
 
 -- name: read_oldest_ready
--- The index is in order of priority first: one step for each priority that has tasks.
+-- The indexes are in order of priority first: one step for each priority that has tasks.
 WITH RECURSIVE step (priority, oldest_ms) AS (
-    SELECT * FROM (SELECT priority, run_at_ms FROM task WHERE state = 'ready' AND queue = :queue
+    SELECT * FROM (SELECT priority, run_at_ms FROM task
+        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue
         ORDER BY priority DESC, run_at_ms LIMIT 1)
     UNION ALL
-    SELECT (SELECT priority FROM task WHERE state = 'ready' AND queue = :queue AND priority < step.priority
-            ORDER BY priority DESC, run_at_ms LIMIT 1),
-        (SELECT run_at_ms FROM task WHERE state = 'ready' AND queue = :queue AND priority < step.priority
-            ORDER BY priority DESC, run_at_ms LIMIT 1)
-    FROM step WHERE step.priority IS NOT NULL)
-SELECT min(oldest_ms) FROM step
+    SELECT (SELECT priority FROM task WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue
+            AND priority < step.priority ORDER BY priority DESC, run_at_ms LIMIT 1),
+        (SELECT run_at_ms FROM task WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue
+            AND priority < step.priority ORDER BY priority DESC, run_at_ms LIMIT 1)
+    FROM step WHERE step.priority IS NOT NULL),
+keyed (priority, oldest_ms) AS (
+    SELECT * FROM (SELECT priority, run_at_ms FROM task INDEXED BY task_keyed
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue
+        ORDER BY priority DESC, run_at_ms LIMIT 1)
+    UNION ALL
+    SELECT (SELECT priority FROM task INDEXED BY task_keyed
+            WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue
+            AND priority < keyed.priority ORDER BY priority DESC, run_at_ms LIMIT 1),
+        (SELECT run_at_ms FROM task INDEXED BY task_keyed
+            WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue
+            AND priority < keyed.priority ORDER BY priority DESC, run_at_ms LIMIT 1)
+    FROM keyed WHERE keyed.priority IS NOT NULL)
+SELECT min(oldest_ms) FROM (SELECT oldest_ms FROM step UNION ALL SELECT oldest_ms FROM keyed)
 
 -- name: purge_reach
 SELECT max(seq) FROM (SELECT seq FROM task WHERE seq > :after AND seq <= :last ORDER BY seq LIMIT :scan)

@@ -6,7 +6,8 @@ SELECT t.id, t.queue, t.kind, t.state, t.reason, t.priority, t.created_at_ms, t.
     CASE WHEN t.needs IS NOT NULL THEN (SELECT json_group_array(hex(p.id))
         FROM (SELECT parent FROM dependency WHERE child = t.seq ORDER BY parent) d
             JOIN task p ON p.seq = d.parent) END,
-    CASE WHEN t.notify IS NOT NULL THEN (SELECT hook FROM webhook w WHERE w.seq = t.seq) END
+    CASE WHEN t.notify IS NOT NULL THEN (SELECT hook FROM webhook w WHERE w.seq = t.seq) END,
+    t.limit_key
 FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq)
 WHERE seq = :seq AND id = :id
 
@@ -17,13 +18,15 @@ SELECT t.id, t.queue, t.kind, t.state, t.reason, t.priority, t.created_at_ms, t.
     t.max_attempts, t.crashes, t.lease_ms, t.timeout_ms, t.worker, t.unique_key, t.seq,
     CASE WHEN :bodies THEN b.payload ELSE x'' END, b.meta, b.tags, b.retry,
     CASE WHEN :bodies THEN n.result END, n.progress, n.errors, n.attempted_by, t.needs, t.pending, NULL,
-    CASE WHEN t.notify IS NOT NULL THEN (SELECT hook FROM webhook w WHERE w.seq = t.seq) END
+    CASE WHEN t.notify IS NOT NULL THEN (SELECT hook FROM webhook w WHERE w.seq = t.seq) END,
+    t.limit_key
 FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq)
 WHERE seq < :before AND seq >= :floor
     AND (:queues IS NULL OR t.queue IN (SELECT value FROM json_each(:queues)))
     AND (:states IS NULL OR t.state IN (SELECT value FROM json_each(:states)))
     AND (:kinds IS NULL OR t.kind IN (SELECT value FROM json_each(:kinds)))
     AND (:worker IS NULL OR t.worker = :worker)
+    AND (:limit_key IS NULL OR t.limit_key = :limit_key)
     AND t.priority BETWEEN :min_priority AND :max_priority
     AND (:created_after_ms IS NULL OR t.created_at_ms >= :created_after_ms)
     AND (:created_before_ms IS NULL OR t.created_at_ms < :created_before_ms)
@@ -56,7 +59,7 @@ UPDATE task SET unique_key = NULL, unique_states = NULL WHERE seq = :seq
 
 -- name: replace_task
 UPDATE task SET queue = :queue, state = :state, priority = :priority, run_at_ms = :run_at_ms,
-    max_attempts = :max_attempts, lease_ms = :lease_ms, timeout_ms = :timeout_ms,
+    max_attempts = :max_attempts, lease_ms = :lease_ms, timeout_ms = :timeout_ms, limit_key = :limit_key,
     expires_at_ms = :expires_at_ms, unique_states = :unique_states, needs = NULL, pending = 0, notify = NULL
 WHERE seq = :seq
 
@@ -91,7 +94,7 @@ DELETE FROM task_note WHERE seq IN (SELECT value FROM json_each(:seqs))
 SELECT t.seq, t.id, t.kind, t.priority, t.run_at_ms, t.grants, t.attempt, t.max_attempts, t.crashes,
     t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags, t.needs
 FROM task t JOIN task_body b USING (seq)
-WHERE t.state = 'ready' AND t.queue = :queue AND t.priority >= :min_priority
+WHERE t.limit_key IS NULL AND t.state = 'ready' AND t.queue = :queue AND t.priority >= :min_priority
     AND (t.expires_at_ms IS NULL OR t.expires_at_ms > :now_ms)
 ORDER BY t.priority DESC, t.run_at_ms, t.seq LIMIT :max
 
@@ -99,7 +102,7 @@ ORDER BY t.priority DESC, t.run_at_ms, t.seq LIMIT :max
 SELECT t.seq, t.id, t.kind, t.priority, t.run_at_ms, t.grants, t.attempt, t.max_attempts, t.crashes,
     t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags, t.needs
 FROM task t JOIN task_body b USING (seq)
-WHERE t.state = 'ready' AND t.queue = :queue AND t.priority >= :min_priority
+WHERE t.limit_key IS NULL AND t.state = 'ready' AND t.queue = :queue AND t.priority >= :min_priority
     AND (t.expires_at_ms IS NULL OR t.expires_at_ms > :now_ms)
     AND t.kind = :kind
 ORDER BY t.priority DESC, t.run_at_ms, t.seq LIMIT :max
@@ -120,10 +123,10 @@ WHERE seq IN (SELECT value FROM json_each(:seqs))
 UPDATE task SET state = 'succeeded', finished_at_ms = :now_ms, lease_expires_at_ms = NULL, crashes = 0,
     receipt = :receipt
 WHERE seq = :seq AND id = :id AND grants = :grants AND secret = :secret AND state = 'running'
-RETURNING queue, kind, attempt, awaited, notify
+RETURNING queue, kind, attempt, awaited, notify, coalesce(limit_key, slot)
 
 -- name: read_running
-SELECT seq, id, grants, secret, queue, kind, attempt, awaited, notify FROM task
+SELECT seq, id, grants, secret, queue, kind, attempt, awaited, notify, coalesce(limit_key, slot) FROM task
 WHERE seq IN (SELECT value FROM json_each(:seqs)) AND state = 'running'
 
 -- name: complete_tasks
@@ -133,7 +136,8 @@ WHERE seq IN (SELECT value FROM json_each(:seqs))
 
 -- name: read_held
 SELECT t.queue, t.kind, t.state, t.priority, t.run_at_ms, t.attempt, t.max_attempts, t.crashes, t.worker,
-    t.cancel_requested_at_ms, t.grants, t.secret, t.receipt, b.retry
+    t.cancel_requested_at_ms, t.grants, t.secret, t.receipt, b.retry,
+    coalesce(t.limit_key, t.slot)
 FROM task t JOIN task_body b USING (seq)
 WHERE seq = :seq AND id = :id
 
@@ -199,7 +203,7 @@ WHERE seq = :seq
 
 -- name: find_expired_leases
 SELECT seq, id, queue, kind, priority, run_at_ms, attempt, max_attempts, crashes, worker,
-    cancel_requested_at_ms
+    cancel_requested_at_ms, coalesce(limit_key, slot)
 FROM task
 WHERE state = 'running' AND lease_expires_at_ms <= :now_ms AND lease_ms <= :reachable_ms
 ORDER BY lease_expires_at_ms LIMIT :limit

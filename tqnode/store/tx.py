@@ -46,7 +46,7 @@ class TaskEvent(msgspec.Struct, frozen=True):
 class Effects:
     """What a group of operations did that others wait for; published once it is answered."""
 
-    __slots__ = ("due_ms", "events", "inserts", "moves", "ready", "resumed", "steered")
+    __slots__ = ("due_ms", "events", "freed", "inserts", "moves", "ready", "resumed", "steered")
 
     def __init__(self) -> None:
         self.inserts: list[tuple[str, Sequence[Row]]] = []
@@ -61,6 +61,8 @@ class Effects:
         """Workers told to run again."""
         self.due_ms: list[int] = []
         """Times something was put off to."""
+        self.freed: list[tuple[str | None, str | None]] = []
+        """(queue or None for all, limit key or None for any) of each slot or token that claims may have."""
 
     def entered(self, queue: str, kind: str, priority: int, state: TaskState, run_at_ms: int) -> None:
         """Notes that a task may be claimed: a ready one at once, a scheduled one from ``run_at_ms`` on."""
@@ -70,7 +72,16 @@ class Effects:
             self.due_ms.append(run_at_ms)
 
     def _lists(self) -> tuple[list[Any], ...]:
-        return self.inserts, self.moves, self.events, self.ready, self.resumed, self.steered, self.due_ms
+        return (
+            self.inserts,
+            self.moves,
+            self.events,
+            self.ready,
+            self.resumed,
+            self.steered,
+            self.due_ms,
+            self.freed,
+        )
 
     def mark(self) -> tuple[int, ...]:
         """Where the effects stand now, for :meth:`cut`."""
@@ -83,6 +94,7 @@ class Effects:
             len(self.resumed),
             len(self.steered),
             len(self.due_ms),
+            len(self.freed),
         )
 
     def cut(self, mark: tuple[int, ...]) -> None:
@@ -110,6 +122,7 @@ class Tx:
         "effects",
         "id_ms",
         "joined",
+        "memo",
         "next_seq",
         "now_ms",
         "settled",
@@ -132,6 +145,8 @@ class Tx:
         self.effects = Effects()
         self.depths: dict[str, int] = {} if depths is None else depths
         """How many tasks wait now in the queues that were looked up."""
+        self.memo: dict[str, object] = {}
+        """What operations have read that changes seldom, for those after them."""
         self.settling_left = SETTLING_MAX
         """What is left of :data:`SETTLING_MAX`."""
         self.joined = 0
@@ -233,6 +248,7 @@ class Tx:
         self.effects.cut((0, *mark[1:]) if self.settled else mark)
         self._noted = sum(len(rows) for _, rows in self.effects.inserts)
         self.depths.clear()
+        self.memo.clear()
 
     def give_back_pages(self, pages: int) -> None:
         """Shortens the file by up to ``pages`` free pages."""

@@ -117,6 +117,8 @@ def _options(task: "Task") -> Iterator[tuple[str, str]]:
         yield "webhook", f"{task.webhook.endpoint or task.webhook.url} ({', '.join(task.webhook.on)})"
     if task.unique_key is not None:
         yield "unique key", task.unique_key
+    if task.limit_key is not None:
+        yield "limit key", task.limit_key
     if task.tags:
         yield "tags", ", ".join(task.tags)
 

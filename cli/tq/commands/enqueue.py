@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 # The key counts in these whatever is asked for: else two of one key could wait side by side.
 WAITING = ("blocked", "scheduled", "ready")
 # What is passed on to the client under the same name.
-_SAME = ("queue", "priority", "delay_s", "run_at", "max_attempts", "lease_s", "timeout_s", "after_policy")
+_SAME = (
+    *("queue", "priority", "delay_s", "run_at", "max_attempts", "lease_s", "timeout_s"),
+    *("after_policy", "limit_key"),
+)
 
 
 @command(
@@ -69,6 +72,7 @@ _SAME = ("queue", "priority", "delay_s", "run_at", "max_attempts", "lease_s", "t
     type=click.Choice(STATES),
     help="A state in which the key counts besides the waiting ones; may be repeated (default: running).",
 )
+@click.option("--limit-key", help="What limits on claims know it by.")
 @click.option("--idempotency-key", help="The node makes the task once however often this key comes.")
 @click.option("--wait", is_flag=True, help="Wait until it has ended; exits as tq wait does.")
 @click.option("--wait-timeout", type=Duration(), help="Give up waiting after this long.")

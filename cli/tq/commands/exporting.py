@@ -83,6 +83,7 @@ def new_task(task: "Task") -> "NewTask":
         meta=task.meta,
         unique=None if task.unique_key is None else Unique(key=task.unique_key),
         webhook=None if task.webhook is None else _webhook(task.webhook),
+        limit_key=task.limit_key,
     )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tq.wire import Schedule
 
 # What is passed on to the client under the same name: of the task, and of the schedule.
-_OF_TASK = ("queue", "priority", "max_attempts", "lease_s", "timeout_s")
+_OF_TASK = ("queue", "priority", "max_attempts", "lease_s", "timeout_s", "limit_key")
 _OF_SCHEDULE = (
     *("cron", "every_s", "time_zone", "dst_gap", "dst_overlap"),
     *("missed", "overlap", "paused", "expires_s"),
@@ -106,6 +106,7 @@ def schedule() -> None:
 )
 @click.option("--tag", "-t", "tags", multiple=True, help="A tag; may be repeated.")
 @click.option("--meta", "-m", multiple=True, help="KEY=VALUE, may be repeated; or one JSON object.")
+@click.option("--limit-key", help="What limits on claims know each task by.")
 @click.option("--unique-key", help="At most one task of this kind with this key at a time.")
 @click.option(
     "--on-conflict",
@@ -328,6 +329,8 @@ def _facts(found: "Schedule") -> Iterator[tuple[str, str]]:
         yield "retry", policy_words(task.retry)
     if task.unique is not None:
         yield "unique key", f"{task.unique.key} ({task.unique.on_conflict})"
+    if task.limit_key is not None:
+        yield "limit key", task.limit_key
     if task.tags:
         yield "tags", ", ".join(task.tags)
     for label in ("payload", "meta"):

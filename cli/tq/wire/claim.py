@@ -69,6 +69,7 @@ class ClaimedTask(Answer, kw_only=True):
     meta: Raw | UnsetType = UNSET
     inputs: list[Input] = []
     inputs_truncated: bool = False
+    limit_key: str | None = None
 
 
 class Claimed(Answer, kw_only=True):

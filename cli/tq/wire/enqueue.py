@@ -9,6 +9,7 @@ from tq.wire.names import (
     Answer,
     Id,
     Key,
+    LimitKey,
     Moment,
     Name,
     PositiveSeconds,
@@ -63,6 +64,7 @@ class NewTask(Request, kw_only=True):
     after: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=10_000)] = []
     after_policy: AfterPolicy = "succeeded"
     webhook: Webhook | Name | None = None
+    limit_key: LimitKey | None = None
 
 
 class Enqueued(Answer, kw_only=True):

@@ -10,6 +10,9 @@ from msgspec import Meta, Struct
 Name = Annotated[str, Meta(min_length=1, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:@+-]*$(?!\n)")]
 Tag = Annotated[str, Meta(min_length=1)]
 Key = Annotated[str, Meta(min_length=1)]
+# By what limits know a task; a limit's own is a key, or the beginning of keys with * behind it.
+LimitKey = Annotated[str, Meta(min_length=1, pattern=r"^[^*]+$(?!\n)")]
+KeyPattern = Annotated[str, Meta(min_length=1, pattern=r"^[^*]*[*]?$(?!\n)")]
 Label = Annotated[str, Meta(min_length=1)]
 Priority = Annotated[int, Meta(ge=0, le=255)]
 Id = Annotated[str, Meta(min_length=36, max_length=36)]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from tq.wire.enqueue import Unique
-from tq.wire.names import Answer, Id, Name, PositiveSeconds, Priority, Request, Stamp, Tag
+from tq.wire.names import Answer, Id, LimitKey, Name, PositiveSeconds, Priority, Request, Stamp, Tag
 from tq.wire.retry import RetryPolicy
 from tq.wire.webhook import TaskWebhook, Webhook
 
@@ -35,6 +35,7 @@ class ScheduleTask(Request, kw_only=True):
     meta: Raw | UnsetType = UNSET
     unique: Unique | None = None
     webhook: Webhook | Name | None = None
+    limit_key: LimitKey | None = None
 
 
 class NewSchedule(Request, kw_only=True):
@@ -72,6 +73,7 @@ class ScheduledTask(Answer, kw_only=True):
     tags: list[str] = []
     unique: Unique | None = None
     webhook: TaskWebhook | None = None
+    limit_key: str | None = None
 
 
 class Schedule(Answer, kw_only=True):

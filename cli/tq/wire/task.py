@@ -57,6 +57,7 @@ class Task(Answer, kw_only=True):
     after_policy: AfterPolicy | None = None
     pending: int = 0
     webhook: TaskWebhook | None = None
+    limit_key: str | None = None
 
 
 class TaskPage(Answer, kw_only=True):

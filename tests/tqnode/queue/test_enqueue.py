@@ -29,6 +29,7 @@ async def test_a_new_task_is_stored_as_it_was_given(core: Core) -> None:
         tags=("a", "b"),
         meta=b'{"k": "v"}',
         unique_key="photo-1",
+        limit_key="customer:7",
     )
     (made,) = await core.queue.enqueue([given])
     task = await core.task(made.id)

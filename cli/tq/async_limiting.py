@@ -1,0 +1,60 @@
+"""The calls on limits; the async client has them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TypeVar, Unpack
+
+from tq import calls, limit_calls, wire
+
+T = TypeVar("T")
+
+
+class AsyncLimiting(ABC):
+    """The part of :class:`tq.AsyncClient` that is about limits."""
+
+    @abstractmethod
+    async def _call(self, call: calls.Call[T]) -> T:
+        """Makes a call."""
+
+    async def put_limit(self, name: str, **options: Unpack[limit_calls.LimitOptions]) -> wire.Limit:
+        """Makes a limit on claims, or changes the one of that name; the next claim goes by it.
+
+        Args:
+            name: its name, in letters, digits and ``_ . : @ + -``.
+            options: see :class:`tq.limit_calls.LimitOptions`; ``queue`` or ``key`` is needed, and one of
+                ``running``, ``rate`` and ``fair``.
+
+        Raises:
+            LimitExists: another limit is on the same tasks.
+            TooManyLimits: there are as many as the node allows.
+            InvalidField: something else is wrong with a field.
+        """
+        return await self._call(limit_calls.put_limit(name, options))
+
+    async def limit(self, name: str) -> wire.Limit:
+        """A limit.
+
+        Raises:
+            LimitNotFound: there is none of that name.
+        """
+        return await self._call(limit_calls.limit(name))
+
+    async def limits(self) -> list[wire.Limit]:
+        """All limits in the order of their names."""
+        found: list[wire.Limit] = []
+        cursor: str | None = None
+        while True:
+            page = await self._call(limit_calls.limit_page(limit=None, cursor=cursor))
+            found += page.limits
+            cursor = page.next_cursor
+            if cursor is None:
+                return found
+
+    async def delete_limit(self, name: str) -> None:
+        """Deletes a limit: nothing is held back by it any more.
+
+        Raises:
+            LimitNotFound: there is none of that name.
+        """
+        await self._call(limit_calls.delete_limit(name))

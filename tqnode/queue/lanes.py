@@ -1,0 +1,308 @@
+"""Which tasks a claim takes from a queue with keys or limits, without walking over those that may not run.
+
+Tasks with a key stand apart from those without, and each key's in a lane of its own. A claim first looks at
+the head of the whole line; if too many of those there may not run, it steps from lane to lane instead.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import heapify, heappop, heapreplace, merge
+from itertools import islice
+
+import msgspec
+
+from tqnode.queue import buckets
+from tqnode.queue.gate import Gate
+from tqnode.queue.rules import Rules
+from tqnode.sql import statement
+from tqnode.store.tx import Params, Row, Tx
+
+_UNKEYED = statement("find_unkeyed"), statement("find_unkeyed_of_kind")
+_KEYED = statement("find_keyed"), statement("find_keyed_of_kind")
+_LANES = statement("find_lanes"), statement("find_lanes_of_kind")
+_HEADS = statement("find_heads"), statement("find_heads_of_kind")
+_OF_KEY = statement("find_of_key"), statement("find_of_key_of_kind")
+_READ_TURN = statement("read_turn")
+_WRITE_TURN = statement("write_turn")
+
+LOOK_MAX = 64
+"""Tasks with a key, beyond as many as are wanted, that a claim looks at in their order."""
+LANES_AT_A_TIME = 512
+"""Keys that one statement steps to."""
+_PRIORITY_MAX = 255
+
+Statements = tuple[str, str]
+"""For any kind, and for one."""
+
+
+class Line:
+    """Tasks of one key, or of none, at one priority; read as far as they are wanted.
+
+    Args:
+        key: the key.
+        read: the first so many of them.
+        expected: how many will be wanted, as far as one knows.
+        start: how many of them are known already.
+    """
+
+    def __init__(
+        self, key: str | None, read: Callable[[int], list[Row]], *, expected: int, start: int = 0
+    ) -> None:
+        self.key = key
+        self._read = read
+        self._limit = start + max(1, expected)
+        self._rows: list[Row] | None = None
+        self._next = start
+
+    def next(self) -> Row | None:
+        """The task after the last one."""
+        if self._rows is None:
+            self._rows = self._read(self._limit)
+        elif self._next == self._limit:
+            self._limit *= 2
+            self._rows = self._read(self._limit)
+        if self._next >= len(self._rows):
+            return None
+        row = self._rows[self._next]
+        self._next += 1
+        return row
+
+
+class Lanes:
+    """The ready tasks of one queue, for one claim.
+
+    Args:
+        tx: the claim's.
+        rules: the limits.
+        queue: the queue.
+        kinds: of which kinds; None for any.
+        min_priority: none below this.
+        keyed: whether tasks with a key can be there.
+    """
+
+    def __init__(
+        self,
+        tx: Tx,
+        rules: Rules,
+        queue: str,
+        *,
+        kinds: Sequence[str] | None,
+        min_priority: int,
+        keyed: bool,
+    ) -> None:
+        self._tx = tx
+        self._rules = rules
+        self._queue = queue
+        self._kinds = None if kinds is None else tuple(dict.fromkeys(kinds))
+        self._low = min_priority
+        self._keyed = keyed
+        self._gate = Gate(tx, rules, queue)
+        rule = rules.on_queue(queue)
+        self._rule = rule
+        self._fair = rule is not None and rule.fair
+        self._everywhere = rules.keyed_everywhere
+        self._here = rules.keyed_in(queue)
+
+    @property
+    def slot(self) -> str | None:
+        """What a claimed task's row says of its slot."""
+        return "" if self._rule is not None and self._rule.running is not None else None
+
+    def pick(self, wanted: int) -> list[int]:
+        """The row numbers of up to ``wanted`` tasks that may run now, in the order of claims."""
+        wanted = min(wanted, self._gate.on_queue())
+        if wanted <= 0:
+            return []
+        if self._fair and self._keyed:
+            rows = self._in_turn(wanted)
+        else:
+            found = self._from_the_head(wanted)
+            if found is None:
+                self._gate.forget()
+                found = self._from_lanes(wanted)
+            rows = found
+        return [row[2] for row in rows]
+
+    def taken(self, rows: Sequence[Row]) -> None:
+        """Spends tokens for what was claimed, rows of ``read_claimable``, and notes whose turn it was."""
+        if self._rule is not None and self._rule.rate is not None:
+            buckets.spend(self._tx, self._rule, "", len(rows))
+        for key, tasks in Counter([row[16] for row in rows if row[16] is not None]).items():
+            rule = self._rules.on_key(self._queue, key)
+            if rule is not None and rule.rate is not None:
+                buckets.spend(self._tx, rule, key, tasks)
+        if self._fair and self._keyed:
+            for priority, key in {row[3]: row[16] or "" for row in rows}.items():
+                self._tx.run(_WRITE_TURN, {"queue": self._queue, "priority": priority, "key": key})
+
+    # -- the order of priority and arrival -------------------------------------------------
+
+    def _from_the_head(self, wanted: int) -> list[Row] | None:
+        """The first ``wanted`` that may run; None if they are not all within the part that is looked at."""
+        lines = self._each(_UNKEYED, self._between(self._low, _PRIORITY_MAX, wanted))
+        reach = None
+        if self._keyed:
+            look = wanted + LOOK_MAX
+            keyed = self._each(_KEYED, self._between(self._low, _PRIORITY_MAX, look))
+            # What comes behind the last one read of a line that goes on is not known.
+            reach = min((_rank(line[-1]) for line in keyed if len(line) == look), default=None)
+            lines += keyed
+        chosen: list[Row] = []
+        for row in merge(*lines, key=_rank):
+            if reach is not None and _rank(row) > reach:
+                return None
+            if self._gate.take(row[3]):
+                chosen.append(row)
+                if len(chosen) == wanted:
+                    return chosen
+        return chosen if reach is None else None
+
+    def _from_lanes(self, wanted: int) -> list[Row]:
+        """As :meth:`_from_the_head`, wherever they are: by the first task of each key."""
+        chosen: list[Row] = []
+        for priority in self._priorities():
+            heap = self._heads(priority, wanted - len(chosen))
+            while heap and len(chosen) < wanted:
+                run_at_ms, seq, key, line = heap[0]
+                if not self._gate.take(key):
+                    heappop(heap)
+                    continue
+                chosen.append((priority, run_at_ms, seq, key))
+                after = line.next()
+                if after is None:
+                    heappop(heap)
+                else:
+                    heapreplace(heap, (after[1], after[2], key, line))
+            if len(chosen) == wanted:
+                break
+        return chosen
+
+    def _heads(self, priority: int, wanted: int) -> list[tuple[int, int, str | None, Line]]:
+        """The first task of each lane at a priority that may give one, as a heap."""
+        keys = list(self._open_lanes(priority, "", None))
+        heads: list[tuple[int, int, str | None, Line]] = []
+        if keys:
+            encoded = msgspec.json.encode(keys).decode()
+            params = self._params(priority=priority, keys=encoded)
+            first: dict[str, Row] = {}
+            for row in merge(*[sorted(line, key=_rank) for line in self._each(_HEADS, params)], key=_rank):
+                first.setdefault(row[3], row)
+            heads = [
+                (row[1], row[2], row[3], self._lane(priority, row[3], 1, start=1)) for row in first.values()
+            ]
+        unkeyed = self._lane(priority, None, wanted)
+        one = unkeyed.next()
+        if one is not None:
+            heads.append((one[1], one[2], None, unkeyed))
+        heapify(heads)
+        return heads
+
+    # -- in turn ---------------------------------------------------------------------------
+
+    def _in_turn(self, wanted: int) -> list[Row]:
+        """One task of each key after the other, priority by priority."""
+        chosen: list[Row] = []
+        for priority in self._priorities():
+            lines: Iterable[Line] = self._circle(priority, wanted - len(chosen))
+            while lines and len(chosen) < wanted:
+                lines = self._round(lines, chosen, wanted)
+            if len(chosen) == wanted:
+                break
+        return chosen
+
+    def _round(self, lines: Iterable[Line], chosen: list[Row], wanted: int) -> list[Line]:
+        """Adds the next task of each lane; the lanes that gave one."""
+        gave = []
+        for line in lines:
+            row = line.next() if line.key is None or self._gate.left(line.key) > 0 else None
+            if row is None:
+                continue
+            self._gate.take(line.key)
+            chosen.append(row)
+            gave.append(line)
+            if len(chosen) == wanted:
+                break
+        return gave
+
+    def _circle(self, priority: int, wanted: int) -> Iterator[Line]:
+        """The lanes that may give a task, from the one after the last one's on, once round."""
+        row = self._tx.one(_READ_TURN, {"queue": self._queue, "priority": priority})
+        last: str | None = None if row is None else row[0]
+        if last is not None:
+            for key in self._open_lanes(priority, last, None):
+                yield self._lane(priority, key, 1)
+        yield self._lane(priority, None, wanted)
+        for key in self._open_lanes(priority, "", last):
+            yield self._lane(priority, key, 1)
+
+    # -- what is there ---------------------------------------------------------------------
+
+    def _priorities(self) -> Iterator[int]:
+        """The priorities that have ready tasks, the highest first."""
+        high = _PRIORITY_MAX
+        while high >= self._low:
+            params = self._between(self._low, high, 1)
+            lines = self._each(_UNKEYED, params)
+            if self._keyed:
+                lines += self._each(_KEYED, params)
+            found = [line[0][0] for line in lines if line]
+            if not found:
+                return
+            yield max(found)
+            high = max(found) - 1
+
+    def _open_lanes(self, priority: int, after: str, until: str | None) -> Iterator[str]:
+        """The keys, in their order, that have ready tasks of which one may be taken.
+
+        Args:
+            after: the keys behind this one;
+            until: up to this one; None for no end.
+        """
+        while True:
+            params = self._params(
+                priority=priority,
+                after=after,
+                max=LANES_AT_A_TIME,
+                everywhere=self._everywhere,
+                here=self._here,
+                slots=self._rules.slots_max,
+            )
+            parts = self._each(_LANES, params)
+            reach = min((part[-1][0] for part in parts if len(part) == LANES_AT_A_TIME), default=None)
+            found = {row[0]: row for part in parts for row in part}
+            for key in sorted(found):
+                if until is not None and key > until:
+                    return
+                if reach is not None and key > reach:
+                    break
+                if self._gate.know(found[key]):
+                    yield key
+            if reach is None:
+                return
+            after = reach
+
+    def _lane(self, priority: int, key: str | None, expected: int, *, start: int = 0) -> Line:
+        def read(limit: int) -> list[Row]:
+            if key is None:
+                lines = self._each(_UNKEYED, self._between(priority, priority, limit))
+            else:
+                lines = self._each(_OF_KEY, self._params(priority=priority, key=key, max=limit))
+            return lines[0] if len(lines) == 1 else list(islice(merge(*lines, key=_rank), limit))
+
+        return Line(key, read, expected=expected, start=start)
+
+    def _each(self, statements: Statements, params: Params) -> list[list[Row]]:
+        """What there is of each kind that is asked for."""
+        if self._kinds is None:
+            return [self._tx.all(statements[0], params)]
+        return [self._tx.all(statements[1], {**params, "kind": kind}) for kind in self._kinds]
+
+    def _between(self, low: int, high: int, limit: int) -> Params:
+        return self._params(low=low, high=high, max=limit)
+
+    def _params(self, **more: object) -> Params:
+        return {"queue": self._queue, "now_ms": self._tx.now_ms, **more}
+
+
+def _rank(row: Row) -> tuple[int, int, int]:
+    return -row[0], row[1], row[2]
