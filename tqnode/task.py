@@ -154,6 +154,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Of the tasks it was enqueued after, how many have not ended."""
     after: tuple[str, ...] = ()
     """Ids of these, as far as they are still there; empty in lists."""
+    batch: str | None = None
+    """The id of the batch it is a member of, if that is still there."""
 
 
 class Input(msgspec.Struct, frozen=True):
@@ -189,6 +191,8 @@ class ClaimedTask(msgspec.Struct, frozen=True):
     """Its parents, in the order of enqueueing."""
     inputs_truncated: bool = False
     """Whether there are more parents than came."""
+    batch: str | None = None
+    """The id of the batch it is a member of."""
 
 
 class Finished(msgspec.Struct, frozen=True):

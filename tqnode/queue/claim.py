@@ -9,6 +9,7 @@ from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.queue import token
 from tqnode.queue.inputs import with_inputs
+from tqnode.queue.membership import with_batches
 from tqnode.queue.rows import listed, texts_of
 from tqnode.sql import statement
 from tqnode.store.tx import Params, Row, TaskEvent, Tx
@@ -116,6 +117,7 @@ def _hand_over(tx: Tx, ask: Ask, queue: str, secret: int, rows: list[Row]) -> li
         metas,
         tags,
         needs,
+        batches,
     ) = zip(*rows, strict=True)
     now_ms = tx.now_ms
     attempts = [attempt + 1 for attempt in attempts_before]
@@ -152,4 +154,6 @@ def _hand_over(tx: Tx, ask: Ask, queue: str, secret: int, rows: list[Row]) -> li
         after = [task for task, need in zip(claimed, needs, strict=True) if need]
         whole = iter(with_inputs(tx, after))
         claimed = [next(whole) if need else task for task, need in zip(claimed, needs, strict=True)]
+    if any(batches):
+        claimed = with_batches(tx, claimed, batches)
     return claimed

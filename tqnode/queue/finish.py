@@ -12,7 +12,7 @@ from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.errors import InvalidField, LeaseLost, NotFound, TqnodeError
 from tqnode.metrics import Metrics
-from tqnode.queue import followers, token
+from tqnode.queue import followers, membership, token
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.moves import Held, Movement, counts, move, place_in_line_ms
 from tqnode.queue.rows import listed, place
@@ -133,13 +133,15 @@ class Finisher:
         ]
         if results:
             tx.many(_WRITE_RESULT, results)
-        seqs, packed, _, _, queues, kinds, attempts, awaited = zip(*rows, strict=True)
+        seqs, packed, _, _, queues, kinds, attempts, awaited, batches = zip(*rows, strict=True)
         state = TaskState.SUCCEEDED
         tx.effects.events += map(TaskEvent, packed, queues, kinds, repeat(state), repeat(tx.now_ms), attempts)
         for queue, tasks in counts(queues).items():
             tx.moved(queue, TaskState.RUNNING, state, tasks)
         if any(awaited):
             followers.ended(tx, dict.fromkeys(compress(seqs, awaited), True))
+        if any(batches):
+            membership.ended(tx, batches, state)
 
     def _complete(self, tx: Tx, asked: Complete, where: dict[str, Any], fence: token.Fence) -> Finished:
         params = where | {
@@ -151,7 +153,7 @@ class Finisher:
         rows = move(tx, _COMPLETE, params)
         if not rows:
             return self._repeat(tx, asked, where, fence)
-        queue, kind, attempt, awaited = rows[0]
+        queue, kind, attempt, awaited, batch = rows[0]
         if asked.result is not None:
             tx.many(_WRITE_RESULT, [(where["seq"], asked.result)])
         then: tuple[str, ...] = ()
@@ -168,6 +170,8 @@ class Finisher:
         tx.effects.events.append(event)
         if awaited:
             followers.ended(tx, {where["seq"]: True})
+        if batch:
+            membership.ended(tx, (batch,), TaskState.SUCCEEDED)
         return finished
 
     def _fail(self, tx: Tx, asked: Fail, held: Held, *, retry: Row, cancel: bool) -> Finished:

@@ -9,6 +9,7 @@ from itertools import islice, takewhile
 
 import msgspec
 
+from tqnode.queue import membership
 from tqnode.queue.rows import listed
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
@@ -42,6 +43,7 @@ class Follower(msgspec.Struct):
     needs: str
     pending: int
     awaited: int
+    batch: int | None
     ended: int = 0
     """Parents to take off ``pending``."""
     failed: bool = False
@@ -146,6 +148,7 @@ def cancel(tx: Tx, followers: Collection[Follower]) -> list[int]:
     tx.many(_CANCEL, [(follower.ended, tx.now_ms, follower.seq) for follower in followers])
     for follower in followers:
         _record(tx, follower, TaskState.CANCELLED, Reason.DEPENDENCY)
+    membership.ended(tx, [follower.batch for follower in followers], TaskState.CANCELLED)
     return [follower.seq for follower in followers if follower.awaited]
 
 

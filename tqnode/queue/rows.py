@@ -101,4 +101,5 @@ def task_of(row: Row) -> Task:
         needs=Needs(row[29]) if row[29] else None,
         pending=row[30],
         after=tuple(ids.texts([bytes.fromhex(one) for one in texts_of(row[31])])) if row[31] else (),
+        batch=ids.text(row[32]) if row[32] else None,
     )
