@@ -22,12 +22,12 @@
         │   └── RequestTimeout   the body did not arrive in time
         ├── Unauthorized, Forbidden
         ├── NotFound             TaskNotFound, WorkerNotFound, QueueNotFound, ScheduleNotFound, NodeNotFound,
-        │                        PageNotFound, RouteNotFound
+        │                        BatchNotFound, PageNotFound, RouteNotFound
         ├── NotLeader            another node leads, and could not be followed to
         ├── Conflict
         │   ├── LeaseLost        the token is not the task's current one
         │   ├── UniqueConflict   another task holds the key: ``task``
-        │   ├── WrongState, HandoverFailed
+        │   ├── WrongState, HandoverFailed, BatchFinished, BatchCancelled
         │   └── IdempotencyMismatch
         ├── Busy                 come again: ``retry_after_s``
         │   └── QueueFull, Overloaded, Draining, DiskFull, ArchiveUnavailable, NoLeader
@@ -287,6 +287,10 @@ class ScheduleNotFound(NotFound):
     """No such schedule."""
 
 
+class BatchNotFound(NotFound):
+    """No such batch; or it was deleted, some time after it had finished."""
+
+
 class PageNotFound(NotFound):
     """No such page of documentation."""
 
@@ -341,6 +345,14 @@ class ArchiveUnavailable(Busy):
 
 class NodeNotFound(NotFound):
     """The cluster has no such node."""
+
+
+class BatchFinished(Conflict):
+    """The batch takes no more tasks: all its members have ended."""
+
+
+class BatchCancelled(Conflict):
+    """The batch takes no more tasks: it was cancelled."""
 
 
 class HandoverFailed(Conflict):

@@ -1,6 +1,18 @@
 """All routes of the API."""
 
-from tqnode.api import claims, cluster, events, finishes, graph, node, queues, schedules, tasks, workers
+from tqnode.api import (
+    batches,
+    claims,
+    cluster,
+    events,
+    finishes,
+    graph,
+    node,
+    queues,
+    schedules,
+    tasks,
+    workers,
+)
 
 ROUTES = [
     *tasks.ROUTES,
@@ -10,6 +22,7 @@ ROUTES = [
     *workers.ROUTES,
     *queues.ROUTES,
     *schedules.ROUTES,
+    *batches.ROUTES,
     *events.ROUTES,
     *cluster.ROUTES,
     *node.ROUTES,

@@ -71,6 +71,7 @@ def task_of(task: core.Task, *, bodies: bool = True, duplicate: bool = False) ->
         after=list(task.after),
         after_policy=None if task.needs is None else task.needs.value,
         pending=task.pending,
+        batch=task.batch,
     )
 
 
@@ -106,6 +107,7 @@ def claimed_of(task: core.ClaimedTask) -> wire.ClaimedTask:
         meta=raw(task.meta),
         inputs=[input_of(one) for one in task.inputs] if task.inputs else [],
         inputs_truncated=task.inputs_truncated,
+        batch=task.batch,
     )
 
 
