@@ -68,6 +68,7 @@ class Filters(TypedDict, total=False):
     kind: str | Sequence[str] | None
     tag: str | None
     worker: str | None
+    batch: str | None
     min_priority: int | None
     max_priority: int | None
     created_after: datetime | str | None

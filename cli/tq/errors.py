@@ -105,15 +105,16 @@ class WaitTimeout(TqError):
     """Waiting ended before all tasks were final.
 
     Args:
-        unfinished: ids of the tasks that were not final, in the order asked for.
+        unfinished: ids of the tasks that were not final, in the order asked for; or of the batch.
         timeout_s: how long was waited, in seconds.
+        what: what was waited for.
     """
 
     code = "wait_timeout"
 
-    def __init__(self, unfinished: Sequence[str], *, timeout_s: float) -> None:
+    def __init__(self, unfinished: Sequence[str], *, timeout_s: float, what: str = "task(s)") -> None:
         shown = ", ".join(unfinished[:3]) + (", …" if len(unfinished) > 3 else "")
-        super().__init__(f"{len(unfinished)} task(s) not final after {timeout_s:g} s: {shown}")
+        super().__init__(f"{len(unfinished)} {what} not final after {timeout_s:g} s: {shown}")
         self.unfinished = list(unfinished)
 
 

@@ -44,6 +44,11 @@ COMMANDS = {
         "schedule",
         "Enqueue tasks by the clock: put, show, pause and delete schedules.",
     ),
+    "batch": Entry(
+        "tq.commands.batch",
+        "batch",
+        "Enqueue tasks as one batch, watch it, and have a task run when it has ended.",
+    ),
     "cluster": Entry(
         "tq.commands.cluster", "cluster", "Show the nodes of the cluster, or have another one lead."
     ),

@@ -20,6 +20,7 @@ _OPTIONS = (
     click.option("--kind", "-k", multiple=True, help="Of this kind; may be repeated."),
     click.option("--tag", help="With this tag."),
     click.option("--worker", help="Run by this worker: its id or name."),
+    click.option("--batch", help="Members of this batch: its id."),
     click.option("--min-priority", type=click.IntRange(0, 255), help="At least this priority."),
     click.option("--max-priority", type=click.IntRange(0, 255), help="At most this priority."),
     click.option(
