@@ -11,11 +11,13 @@
     │   ├── UnsupportedMediaType
     │   ├── MethodNotAllowed
     │   └── RequestTimeout       the body did not arrive in time
-    ├── NotFound                 task, worker, queue, schedule, limit or route
+    ├── NotFound                 task, worker, queue, schedule, limit, batch or route
     ├── Conflict
     │   ├── LeaseLost            the token is not the task's current one
     │   ├── UniqueConflict       another task holds the key
     │   ├── WrongState           the task's state does not allow the operation
+    │   ├── BatchFinished        the batch takes no more tasks: it has finished
+    │   ├── BatchCancelled       the same: it was cancelled
     │   └── IdempotencyMismatch  the key came before, with another body
     ├── Elsewhere                another node leads: ``url`` is where
     ├── HandoverFailed           the leader goes on to lead
@@ -136,6 +138,14 @@ class UniqueConflict(Conflict):
 
 class WrongState(Conflict):
     code = "wrong_state"
+
+
+class BatchFinished(Conflict):
+    code = "batch_finished"
+
+
+class BatchCancelled(Conflict):
+    code = "batch_cancelled"
 
 
 class IdempotencyMismatch(Conflict):

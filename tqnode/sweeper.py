@@ -13,6 +13,7 @@ from tqnode.clock import Clock
 from tqnode.config import Config
 from tqnode.errors import Busy, OutcomeUnknown
 from tqnode.queue import Queue
+from tqnode.queue.batches import remove_idle
 from tqnode.queue.buckets import age_buckets, refill, shift_buckets
 from tqnode.queue.followers import settle_rest
 from tqnode.queue.sliced import SLICE_S, Slice, Sliced
@@ -79,6 +80,8 @@ class Sweeper:
             make_due_ready,
             self._queue.scheduler.fire_due,
             refill,
+            self._queue.batcher.fire_due,
+            self._queue.batcher.cancel_rest,
             partial(delete_outdated, movement=self._queue.movement),
             lambda tx, limit: (
                 drop_silent_workers(tx, limit, silent_ms=silent_ms)
@@ -90,6 +93,8 @@ class Sweeper:
         for state, age_s in kept_s.items():
             if age_s >= 0:
                 work.append(partial(remove_kept_too_long, state=state, age_ms=age_s * 1000))
+        if config.keep_batches_s >= 0:
+            work.append(partial(remove_idle, age_ms=config.keep_batches_s * 1000))
         work.append(give_back_pages)
         return work
 

@@ -18,7 +18,10 @@ _PAGES = statement("page_counts")
 _NEXT = tuple(
     map(
         statement,
-        ("next_due", "next_lease_end", "next_expiry", "next_schedule", "next_settlement", "next_token"),
+        (
+            *("next_due", "next_lease_end", "next_expiry", "next_schedule", "next_settlement"),
+            *("next_token", "next_batch_event", "next_batch_cancel"),
+        ),
     )
 )
 
@@ -54,7 +57,7 @@ def delete_outdated(tx: Tx, limit: int, *, movement: Movement) -> int:
             crashes=0,
             worker=None,
         )
-        movement.end(tx, held, TaskState.CANCELLED, Reason.EXPIRED, crashes=0, receipt=row[8])
+        movement.cancel_found(tx, held, Reason.EXPIRED, receipt=row[8])
     return len(rows)
 
 

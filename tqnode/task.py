@@ -175,6 +175,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Ids of these, as far as they are still there; empty in lists."""
     webhook: Webhook | None = None
     limit_key: str | None = None
+    batch: str | None = None
+    """The id of the batch it is a member of, if that is still there."""
 
 
 class Input(msgspec.Struct, frozen=True):
@@ -211,6 +213,8 @@ class ClaimedTask(msgspec.Struct, frozen=True):
     inputs_truncated: bool = False
     """Whether there are more parents than came."""
     limit_key: str | None = None
+    batch: str | None = None
+    """The id of the batch it is a member of."""
 
 
 class Finished(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, Unpack
 from msgspec import UNSET
 
 from tq import calls, wire
+from tq.async_batching import AsyncBatching
 from tq.async_limiting import AsyncLimiting
 from tq.async_steering import AsyncSteering
 from tq.async_telling import AsyncTelling
@@ -24,7 +25,7 @@ from tq.transport import AsyncTransport
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncSteering, AsyncTelling, AsyncLimiting):
+class AsyncClient(AsyncSteering, AsyncTelling, AsyncLimiting, AsyncBatching):
     """Talks to a node. Safe to share between threads; keep one and use it for everything.
 
     Calls that can be repeated without harm are retried with growing random pauses: reads, enqueues

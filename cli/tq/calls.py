@@ -69,6 +69,7 @@ class Filters(TypedDict, total=False):
     tag: str | None
     worker: str | None
     limit_key: str | None
+    batch: str | None
     min_priority: int | None
     max_priority: int | None
     created_after: datetime | str | None

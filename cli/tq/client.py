@@ -10,6 +10,7 @@ from typing import Any, TypeVar, Unpack
 from msgspec import UNSET
 
 from tq import calls, wire
+from tq.batching import Batching
 from tq.clock import Clock, SystemClock
 from tq.config import settings
 from tq.effects import Emit, Program
@@ -24,7 +25,7 @@ from tq.transport import SyncTransport
 T = TypeVar("T")
 
 
-class Client(Steering, Telling, Limiting):
+class Client(Steering, Telling, Limiting, Batching):
     """Talks to a node. Safe to share between threads; keep one and use it for everything.
 
     Calls that can be repeated without harm are retried with growing random pauses: reads, enqueues

@@ -48,6 +48,11 @@ class TaskContext:
         return self.task.attempt
 
     @property
+    def batch(self) -> str | None:
+        """The id of the batch that the task is a member of; ``None`` without one."""
+        return self.task.batch
+
+    @property
     def inputs(self) -> list[Input]:
         """What the tasks that this one was enqueued after came to, in the order of enqueueing.
 

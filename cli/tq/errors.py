@@ -24,12 +24,12 @@
         │   └── RequestTimeout   the body did not arrive in time
         ├── Unauthorized, Forbidden
         ├── NotFound             TaskNotFound, WorkerNotFound, QueueNotFound, ScheduleNotFound, LimitNotFound,
-        │                        NodeNotFound, PageNotFound, RouteNotFound
+        │                        NodeNotFound, BatchNotFound, PageNotFound, RouteNotFound
         ├── NotLeader            another node leads, and could not be followed to
         ├── Conflict
         │   ├── LeaseLost        the token is not the task's current one
         │   ├── UniqueConflict   another task holds the key: ``task``
-        │   ├── WrongState, HandoverFailed
+        │   ├── WrongState, HandoverFailed, BatchFinished, BatchCancelled
         │   └── IdempotencyMismatch
         ├── Busy                 come again: ``retry_after_s``
         │   └── QueueFull, Overloaded, Draining, DiskFull, ArchiveUnavailable, NoLeader
@@ -107,15 +107,16 @@ class WaitTimeout(TqError):
     """Waiting ended before all tasks were final.
 
     Args:
-        unfinished: ids of the tasks that were not final, in the order asked for.
+        unfinished: ids of the tasks that were not final, in the order asked for; or of the batch.
         timeout_s: how long was waited, in seconds.
+        what: what was waited for.
     """
 
     code = "wait_timeout"
 
-    def __init__(self, unfinished: Sequence[str], *, timeout_s: float) -> None:
+    def __init__(self, unfinished: Sequence[str], *, timeout_s: float, what: str = "task(s)") -> None:
         shown = ", ".join(unfinished[:3]) + (", …" if len(unfinished) > 3 else "")
-        super().__init__(f"{len(unfinished)} task(s) not final after {timeout_s:g} s: {shown}")
+        super().__init__(f"{len(unfinished)} {what} not final after {timeout_s:g} s: {shown}")
         self.unfinished = list(unfinished)
 
 
@@ -309,6 +310,10 @@ class LimitNotFound(NotFound):
     """No such limit."""
 
 
+class BatchNotFound(NotFound):
+    """No such batch; or it was deleted, some time after it had finished."""
+
+
 class PageNotFound(NotFound):
     """No such page of documentation."""
 
@@ -363,6 +368,14 @@ class ArchiveUnavailable(Busy):
 
 class NodeNotFound(NotFound):
     """The cluster has no such node."""
+
+
+class BatchFinished(Conflict):
+    """The batch takes no more tasks: all its members have ended."""
+
+
+class BatchCancelled(Conflict):
+    """The batch takes no more tasks: it was cancelled."""
 
 
 class HandoverFailed(Conflict):

@@ -53,6 +53,11 @@ COMMANDS = {
     "webhook": Entry(
         "tq.commands.webhook", "webhook", "Try out webhooks: to whom the ends of tasks are told."
     ),
+    "batch": Entry(
+        "tq.commands.batch",
+        "batch",
+        "Enqueue tasks as one batch, watch it, and have a task run when it has ended.",
+    ),
     "cluster": Entry(
         "tq.commands.cluster", "cluster", "Show the nodes of the cluster, or have another one lead."
     ),

@@ -10,6 +10,7 @@ import msgspec
 
 from tq import calls, errors, wire
 from tq.backoff import poll_s
+from tq.batch_programs import BatchPrograms
 from tq.bounds import PAGE_ROWS, Bounds
 from tq.chunks import chunks
 from tq.clock import Clock
@@ -51,6 +52,7 @@ class Session:
         self._exchange = Exchange(settings, timeout_s=timeout_s, retries=retries, clock=clock)
         self._clock = clock
         self._bounds = Bounds()
+        self.batches = BatchPrograms(self._exchange.run, clock)
         self._gathering = Gathering(self._exchange, self._bounds, timeout_s=timeout_s, clock=clock, gate=gate)
 
     @property

@@ -55,6 +55,16 @@ CLUSTER = {
     "asked": "a",
     "nodes": [{"name": "a", "role": "leader", "last": {"term": 1, "txid": 5}}],
 }
+BATCH = {
+    "id": ID,
+    "state": "finished",
+    "total": 1,
+    "pending": 0,
+    "succeeded": 1,
+    "dead": 0,
+    "cancelled": 0,
+    "created_at": STAMP,
+}
 ENQUEUED = {"results": [{"id": ID, "state": "ready"}]}
 
 # What a method is called with, and what the node answers.
@@ -111,6 +121,17 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
     "limit": (("n",), {}, LIMIT),
     "limits": ((), {}, {"limits": [LIMIT]}),
     "delete_limit": (("n",), {}, None),
+    "enqueue_batch": (
+        ([tq.new_task("k")],),
+        {"name": "n", "on_success": tq.new_task("done"), "idempotency_key": "i"},
+        {"id": ID, **ENQUEUED},
+    ),
+    "add_to_batch": ((ID, [tq.new_task("k")]), {"idempotency_key": "i"}, {"id": ID, **ENQUEUED}),
+    "batch": ((ID,), {}, BATCH),
+    "batches": ((), {"limit": 5}, {"batches": [BATCH]}),
+    "close_batch": ((ID,), {}, BATCH),
+    "cancel_batch": ((ID,), {}, BATCH),
+    "wait_batch": ((ID,), {"timeout_s": 1}, BATCH),
     "stats": ((), {"at": STAMP}, STATS),
     "cluster": ((), {}, CLUSTER),
     "handover": (("b",), {}, {"leader": "b", "term": 2, "took_s": 0.5}),

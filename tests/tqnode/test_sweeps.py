@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from tests.tqnode.nodes import Core, open_core, spec
+from tests.tqnode.queue.families import child
 from tqnode.errors import NotFound
 from tqnode.queue import WorkerSpec
 from tqnode.sweeps import FREE_PAGES_KEPT, NEVER_MS, next_moment_ms
-from tqnode.task import Fail, Idempotency, TaskState
+from tqnode.task import Fail, Idempotency, Needs, TaskState
 
 DAY_S = 86_400
 
@@ -50,6 +51,17 @@ async def test_a_waiting_task_past_its_expiry_is_cancelled_with_that_reason(
     stored = await core.task(task_id)
     assert (stored.state, stored.reason) == (TaskState.CANCELLED, "expired")
     assert stored.finished_at_ms == core.clock.now_ms()
+
+
+async def test_tasks_that_wait_for_each_other_expire_together(core: Core) -> None:
+    expires_at_ms = core.clock.now_ms() + 1_000
+    first = spec(expires_at_ms=expires_at_ms)
+    after_all = child(0, needs=Needs.FINISHED, expires_at_ms=expires_at_ms)
+    made = await core.queue.enqueue([first, child(0, expires_at_ms=expires_at_ms), after_all])
+    await core.sweep_after(2)
+    reasons = [(await core.task(one.id)).reason for one in made]
+    assert reasons == ["expired", "dependency", "expired"]
+    assert not await core.drift()
 
 
 async def test_a_running_task_does_not_expire_but_its_next_wait_does(core: Core) -> None:

@@ -21,6 +21,7 @@ CODES: dict[str, Code] = {
     "queue_not_found": Code(404, "No task was ever put in this queue."),
     "schedule_not_found": Code(404, "There is no such schedule."),
     "limit_not_found": Code(404, "There is no such limit."),
+    "batch_not_found": Code(404, "There is no such batch, or it was deleted."),
     "node_not_found": Code(404, "The cluster has no such node."),
     "page_not_found": Code(404, "There is no such page of documentation."),
     "method_not_allowed": Code(
@@ -30,6 +31,8 @@ CODES: dict[str, Code] = {
     "lease_lost": Code(409, "The token is not the task's current one; nothing was changed."),
     "unique_conflict": Code(409, "Another task holds the unique key; `task` says which."),
     "wrong_state": Code(409, "The task's state does not allow the operation."),
+    "batch_finished": Code(409, "The batch has finished: it takes no more tasks."),
+    "batch_cancelled": Code(409, "The batch was cancelled: it takes no more tasks."),
     "handover_failed": Code(409, "No other node could take over; the leader goes on."),
     "idempotency_mismatch": Code(409, "The Idempotency-Key came before, with another body."),
     "body_too_large": Code(413, "The body has more bytes than `limit`."),

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, get_args
 from starlette.types import Scope
 
 from tq import wire
+from tqnode import ids
 from tqnode.api.past import AT
 from tqnode.api.query import Query, flag, integer, moment, one, query_of
 from tqnode.api.route import Parameter
@@ -46,6 +47,11 @@ LIST_PARAMETERS = [
     Parameter(name="tag", schema=_TEXT, about="Only tasks with this tag."),
     Parameter(name="worker", schema=_TEXT, about="Only tasks this worker holds or last held."),
     Parameter(name="limit_key", schema=_TEXT, about="Only tasks with this limit key."),
+    Parameter(
+        name="batch",
+        schema={"type": "string", "format": "uuid"},
+        about="Only members of this batch.",
+    ),
     Parameter(name="min_priority", schema=_PRIORITY, about="Of this priority or higher."),
     Parameter(name="max_priority", schema=_PRIORITY, about="Of this priority or lower."),
     *(Parameter(name=name, schema=_MOMENT, about=about) for name, about in _MOMENTS.items()),
@@ -93,6 +99,7 @@ def list_query(scope: Scope, config: Config) -> ListQuery:
         tag=_text(query, "tag", chars_max),
         worker=_text(query, "worker", chars_max),
         limit_key=_text(query, "limit_key", chars_max),
+        batch=_batch(query),
         min_priority=0 if low is None else low,
         max_priority=255 if high is None else high,
         created_after_ms=moment(query, "created_after"),
@@ -111,6 +118,17 @@ def list_query(scope: Scope, config: Config) -> ListQuery:
         bodies=flag(query, "payload"),
         at_ms=moment(query, AT.name),
     )
+
+
+def _batch(query: Query) -> int | None:
+    """The row number of the batch whose members are wanted."""
+    text = one(query, "batch")
+    if text is None:
+        return None
+    try:
+        return ids.seq_of(ids.parse(text))
+    except ValueError:
+        raise InvalidField("must be a batch's id", field="batch") from None
 
 
 def _texts(query: Query, name: str, chars_max: int) -> list[str]:

@@ -1,6 +1,7 @@
 """All routes of the API."""
 
 from tqnode.api import (
+    batches,
     claims,
     cluster,
     events,
@@ -25,6 +26,7 @@ ROUTES = [
     *schedules.ROUTES,
     *webhooks.ROUTES,
     *limits.ROUTES,
+    *batches.ROUTES,
     *events.ROUTES,
     *cluster.ROUTES,
     *node.ROUTES,

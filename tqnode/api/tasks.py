@@ -26,7 +26,14 @@ from tqnode.task import Enqueued, Idempotency, TaskSpec
 _one = Decoder(wire.NewTask)
 _many = Decoder(list[wire.NewTask])
 _parts = Decoder(list[msgspec.Raw])
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,198}[\x21-\x7e]|[\x21-\x7e]")
+_KEY = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,198}[\x21-\x7e]|[\x21-\x7e]")
+
+IDEMPOTENCY_KEY = Parameter(
+    name="Idempotency-Key",
+    place="header",
+    schema={"type": "string", "minLength": 1, "maxLength": 200},
+    about="A repeated request with the same key and body gets the same answer and makes nothing.",
+)
 
 
 async def enqueue(call: Call) -> Reply:
@@ -131,13 +138,24 @@ def _judge_size(call: Call, tasks: Sequence[Any]) -> None:
 
 
 def _idempotency(call: Call, body: bytes, *, partial: bool) -> Idempotency | None:
+    if call.idempotency_key is None:
+        return None
+    # The same tasks asked for in another way are another request.
+    return idempotency_of(call, hashlib.sha256(b"partial\n" + body if partial else body).digest())
+
+
+def idempotency_of(call: Call, digest: bytes) -> Idempotency | None:
+    """The request's Idempotency-Key with the digest of what it asks for; None without one.
+
+    Raises:
+        InvalidField: no key is like that.
+    """
     key = call.idempotency_key
     if key is None:
         return None
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
+    if not _KEY.fullmatch(key):
         raise InvalidField("must be 1 to 200 printable ASCII characters", field="idempotency-key", limit=200)
-    # The same tasks asked for in another way are another request.
-    return Idempotency(key, hashlib.sha256(b"partial\n" + body if partial else body).digest())
+    return Idempotency(key, digest)
 
 
 async def read(call: Call) -> Reply:
@@ -189,12 +207,7 @@ ROUTES = [
                 schema={"type": "boolean", "default": False},
                 about="Of an array, enqueue what can be; the rest comes back with an error in its place.",
             ),
-            Parameter(
-                name="Idempotency-Key",
-                place="header",
-                schema={"type": "string", "minLength": 1, "maxLength": 200},
-                about="A repeated request with the same key and body gets the same answer and makes nothing.",
-            ),
+            IDEMPOTENCY_KEY,
         ],
         errors=[
             "batch_too_large",

@@ -74,6 +74,7 @@ def task_of(task: core.Task, *, bodies: bool = True, duplicate: bool = False) ->
         pending=task.pending,
         webhook=webhook_of(task.webhook),
         limit_key=task.limit_key,
+        batch=task.batch,
     )
 
 
@@ -125,6 +126,7 @@ def claimed_of(task: core.ClaimedTask) -> wire.ClaimedTask:
         inputs=[input_of(one) for one in task.inputs] if task.inputs else [],
         inputs_truncated=task.inputs_truncated,
         limit_key=task.limit_key,
+        batch=task.batch,
     )
 
 

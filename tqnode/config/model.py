@@ -134,6 +134,13 @@ class Config:
     keep_dead_s: int = setting(
         7 * DAY_S, "How long dead tasks are kept; -1 for ever.", unit="seconds", low=-1, high=TEN_YEARS_S
     )
+    keep_batches_s: int = setting(
+        7 * DAY_S,
+        "How long a batch is kept after its last change, once no member is to come to an end; -1 for ever.",
+        unit="seconds",
+        low=-1,
+        high=TEN_YEARS_S,
+    )
     idempotency_s: int = setting(
         3600, "How long an Idempotency-Key is remembered.", unit="seconds", low=1, high=30 * DAY_S
     )

@@ -14,6 +14,7 @@ from tqnode.errors import Draining, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.queue import claim as claims
 from tqnode.queue import listing, queues
+from tqnode.queue.batcher import Batcher
 from tqnode.queue.catalogue import Catalogue
 from tqnode.queue.counts import Counts
 from tqnode.queue.enqueue import Enqueuer
@@ -89,6 +90,7 @@ class Queue:
         firing = Firing(enqueuer=self._enqueuer, manager=self._manager, metrics=metrics)
         self.scheduler = Scheduler(store, firing, limit=config.schedules_max)
         self.limits = Limiter(store, limit=config.limits_max)
+        self.batcher = Batcher(store, enqueuer=self._enqueuer, movement=movement, rng=rng)
         self.keeper = Keeper(config, metrics=metrics, movement=movement)
         self.movement = movement
         self.catalogue = Catalogue(store, clock)

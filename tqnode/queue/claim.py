@@ -13,6 +13,7 @@ from tqnode.clock import Rng
 from tqnode.queue import token
 from tqnode.queue.inputs import with_inputs
 from tqnode.queue.lanes import Lanes
+from tqnode.queue.membership import with_batches
 from tqnode.queue.rows import listed, texts_of
 from tqnode.queue.rules import rules_of
 from tqnode.sql import statement
@@ -31,7 +32,7 @@ _FIND_WORKER_STATE = statement("find_worker_state")
 PAYLOADS_MAX = 16 * 1024 * 1024
 """Bytes of payload after which a claim takes no further task."""
 _PAYLOAD = 12
-_PLAIN_COLUMNS = 16
+_PLAIN_COLUMNS = 17
 _KEYED = 1
 """The bit of a queue's ``lanes`` that says that its tasks may have keys."""
 _READ_AHEAD = 16
@@ -162,6 +163,7 @@ def _hand_over(tx: Tx, ask: Ask, queue: str, secret: int, rows: list[Row]) -> li
         metas,
         tags,
         needs,
+        batches,
     ) = zip(*rows, strict=True)
     now_ms = tx.now_ms
     attempts = [attempt + 1 for attempt in attempts_before]
@@ -201,4 +203,6 @@ def _hand_over(tx: Tx, ask: Ask, queue: str, secret: int, rows: list[Row]) -> li
     if any(keys):
         pairs = zip(claimed, keys, strict=True)
         claimed = [replace(task, limit_key=key) if key else task for task, key in pairs]
+    if any(batches):
+        claimed = with_batches(tx, claimed, batches)
     return claimed

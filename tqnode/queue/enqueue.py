@@ -11,7 +11,7 @@ from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.config import Config
 from tqnode.errors import IdempotencyMismatch, QueueFull, TqnodeError, UniqueConflict
-from tqnode.queue import linking, webhooks
+from tqnode.queue import linking, membership, webhooks
 from tqnode.queue.moves import counts
 from tqnode.queue.remove import replace_tags
 from tqnode.sql import statement
@@ -19,8 +19,7 @@ from tqnode.store.tx import Row, TaskEvent, Tx
 from tqnode.task import WAITING, Enqueued, Idempotency, TaskSpec, TaskState
 
 _INSERT_TASK = "insert_task"
-_INSERT_LINKED = "insert_linked_task"
-_INSERT_KEYED = "insert_keyed_task"
+_INSERT_TIED = "insert_tied_task"
 _INSERT_BODY = "insert_body"
 _INSERT_TAG = "insert_tag"
 _FIND_KEY_HOLDER = statement("find_key_holder")
@@ -71,11 +70,11 @@ class Enqueuer:
             UniqueConflict: a task's key is held and it said ``reject``.
             QueueFull: a queue would be deeper, or there would be more queues, than the limits allow.
         """
-        known = _known_answer(tx, idempotency)
+        known = known_answer(tx, idempotency)
         if known is not None:
             return _answers.decode(known)
         answer = self.enqueue(tx, specs)
-        _remember(tx, idempotency, answer)
+        remember(tx, idempotency, answer)
         return answer
 
     def each(
@@ -88,7 +87,7 @@ class Enqueuer:
         Raises:
             IdempotencyMismatch: the key came with another body.
         """
-        known = _known_answer(tx, idempotency)
+        known = known_answer(tx, idempotency)
         earlier = _some_answers.decode(known) if known is not None else [None] * len(specs)
         if len(earlier) != len(specs):
             # What was valid then may not be now: a moment that has passed, a limit that was lowered.
@@ -102,11 +101,14 @@ class Enqueuer:
             except TqnodeError as error:
                 answers.append(error)
         made = [answer if isinstance(answer, Enqueued) else None for answer in answers]
-        _remember(tx, idempotency, made)
+        remember(tx, idempotency, made)
         return answers
 
-    def enqueue(self, tx: Tx, specs: Sequence[TaskSpec]) -> list[Enqueued]:
+    def enqueue(self, tx: Tx, specs: Sequence[TaskSpec], *, batch: int | None = None) -> list[Enqueued]:
         """Enqueues all of ``specs`` or raises, having written nothing that survives.
+
+        Args:
+            batch: the row number of the batch that new ones become members of, None for none.
 
         Raises:
             UniqueConflict: as in :meth:`once`.
@@ -117,30 +119,33 @@ class Enqueuer:
             # Before the first write: what is undone after that costs the whole group a second run.
             stored = linking.find_parents(tx, specs)
             self._admit(tx, specs)
-            return linking.link(tx, specs, self._make_all(tx, specs, linked=True), stored)
+            made = self._make_all(tx, specs, linked=True, batch=batch)
+            return linking.link(tx, specs, made, stored)
         self._admit(tx, specs)
-        return self._make_all(tx, specs)
+        return self._make_all(tx, specs, batch=batch)
 
-    def _make_all(self, tx: Tx, specs: Sequence[TaskSpec], *, linked: bool = False) -> list[Enqueued]:
+    def _make_all(
+        self, tx: Tx, specs: Sequence[TaskSpec], *, linked: bool = False, batch: int | None = None
+    ) -> list[Enqueued]:
         """Makes the tasks, or finds those that hold their keys."""
         answers: list[Enqueued] = []
         fresh: list[TaskSpec] = []
         for spec in specs:
             if spec.unique_key is not None:
                 # What comes before in the same request may hold the key.
-                answers += self._make(tx, fresh, linked=linked)
+                answers += self._make(tx, fresh, linked=linked, batch=batch)
                 fresh = []
                 survivor = self._settle_key(tx, spec)
                 if survivor is not None:
                     answers.append(survivor)
                     continue
             fresh.append(spec)
-        return answers + self._make(tx, fresh, linked=linked)
+        return answers + self._make(tx, fresh, linked=linked, batch=batch)
 
     def _enqueue_one(self, tx: Tx, spec: TaskSpec) -> Enqueued:
         return self.enqueue(tx, [spec])[0]
 
-    def _make(self, tx: Tx, specs: Sequence[TaskSpec], *, linked: bool) -> list[Enqueued]:
+    def _make(self, tx: Tx, specs: Sequence[TaskSpec], *, linked: bool, batch: int | None) -> list[Enqueued]:
         """Notes the rows of new tasks, and tells of them; ``linked``: some of them wait for others."""
         if not specs:
             return []
@@ -169,15 +174,14 @@ class Enqueuer:
             )
             for seq, task_id, queue, kind, state, run_at_ms, spec in columns
         ]
-        if any(map(_limit_key, specs)):
+        if linked or batch is not None or any(map(_limit_key, specs)):
             pairs = zip(rows, specs, strict=True)
             tx.insert(
-                _INSERT_KEYED,
-                [(*row, spec.needs, len(spec.after), spec.limit_key) for row, spec in pairs],
+                _INSERT_TIED,
+                [(*row, spec.needs, len(spec.after), spec.limit_key, batch) for row, spec in pairs],
             )
-        elif linked:
-            pairs = zip(rows, specs, strict=True)
-            tx.insert(_INSERT_LINKED, [(*row, spec.needs, len(spec.after)) for row, spec in pairs])
+            if batch is not None:
+                membership.joined(tx, batch, len(specs))
         else:
             tx.insert(_INSERT_TASK, rows)
         tx.insert(
@@ -309,7 +313,12 @@ def _encode_tags(spec: TaskSpec) -> str:
     return msgspec.json.encode(spec.tags).decode()
 
 
-def _known_answer(tx: Tx, idempotency: Idempotency | None) -> bytes | None:
+def known_answer(tx: Tx, idempotency: Idempotency | None) -> bytes | None:
+    """What the same key was answered before, as :func:`remember` had it.
+
+    Raises:
+        IdempotencyMismatch: the key came with another body.
+    """
     if idempotency is None:
         return None
     row = tx.one(_FIND_IDEMPOTENCY, {"key": idempotency.key})
@@ -321,7 +330,8 @@ def _known_answer(tx: Tx, idempotency: Idempotency | None) -> bytes | None:
     return bytes(answer)
 
 
-def _remember(tx: Tx, idempotency: Idempotency | None, answer: Sequence[Enqueued | None]) -> None:
+def remember(tx: Tx, idempotency: Idempotency | None, answer: object) -> None:
+    """Keeps an answer, as JSON, for when the same key comes again."""
     if idempotency is not None:
         row = {
             "key": idempotency.key,

@@ -12,7 +12,7 @@ from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.errors import InvalidField, LeaseLost, NotFound, TqnodeError
 from tqnode.metrics import Metrics
-from tqnode.queue import followers, token, webhooks
+from tqnode.queue import followers, membership, token, webhooks
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.moves import Held, Movement, counts, move, place_in_line_ms
 from tqnode.queue.rows import listed, place
@@ -134,7 +134,7 @@ class Finisher:
         ]
         if results:
             tx.many(_WRITE_RESULT, results)
-        seqs, packed, _, _, queues, kinds, attempts, awaited, notify, lanes = zip(*rows, strict=True)
+        seqs, packed, _, _, queues, kinds, attempts, awaited, notify, lanes, batches = zip(*rows, strict=True)
         state = TaskState.SUCCEEDED
         tx.effects.events += map(TaskEvent, packed, queues, kinds, repeat(state), repeat(tx.now_ms), attempts)
         for queue, tasks in counts(queues).items():
@@ -147,6 +147,8 @@ class Finisher:
             for (queue, lane), tasks in counts(list(zip(queues, lanes, strict=True))).items():
                 if lane is not None:
                     freed(tx, queue, lane, tasks)
+        if any(batches):
+            membership.ended(tx, batches, state)
 
     def _complete(self, tx: Tx, asked: Complete, where: dict[str, Any], fence: token.Fence) -> Finished:
         params = where | {
@@ -158,7 +160,7 @@ class Finisher:
         rows = move(tx, _COMPLETE, params)
         if not rows:
             return self._repeat(tx, asked, where, fence)
-        queue, kind, attempt, awaited, notify, lane = rows[0]
+        queue, kind, attempt, awaited, notify, lane, batch = rows[0]
         if asked.result is not None:
             tx.many(_WRITE_RESULT, [(where["seq"], asked.result)])
         then: tuple[str, ...] = ()
@@ -179,6 +181,8 @@ class Finisher:
             followers.ended(tx, {where["seq"]: True})
         if lane is not None:
             freed(tx, queue, lane)
+        if batch:
+            membership.ended(tx, (batch,), TaskState.SUCCEEDED)
         return finished
 
     def _fail(self, tx: Tx, asked: Fail, held: Held, *, retry: Row, cancel: bool) -> Finished:

@@ -17,6 +17,7 @@ from tqnode.errors import InvalidField, QueueFull, UniqueConflict
 from tqnode.metrics import Metrics
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.manage import Manager
+from tqnode.queue.meta import with_note
 from tqnode.queue.rows import place
 from tqnode.queue.schedules import Missed, Schedule, read
 from tqnode.sql import statement
@@ -202,13 +203,6 @@ def task_of(schedule: Schedule, tick: int, *, late: bool, now_ms: int) -> TaskSp
         about["missed"] = True
     return msgspec.structs.replace(
         template.spec,
-        meta=_with_schedule(template.spec.meta, msgspec.json.encode(about)),
+        meta=with_note(template.spec.meta, META_KEY, msgspec.json.encode(about)),
         expires_at_ms=None if template.expires_ms is None else now_ms + template.expires_ms,
     )
-
-
-def _with_schedule(meta: bytes | None, about: bytes) -> bytes:
-    """The user's own notes, byte for byte, with the schedule's in front of them."""
-    rest = (meta or b"{}").strip()[1:].lstrip()
-    comma = b"" if rest == b"}" else b","
-    return b'{"' + META_KEY.encode() + b'":' + about + comma + rest

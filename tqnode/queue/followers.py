@@ -9,7 +9,7 @@ from itertools import islice, takewhile
 
 import msgspec
 
-from tqnode.queue import webhooks
+from tqnode.queue import membership, webhooks
 from tqnode.queue.rows import listed
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
@@ -44,6 +44,7 @@ class Follower(msgspec.Struct):
     pending: int
     awaited: int
     notify: int | None
+    batch: int | None
     ended: int = 0
     """Parents to take off ``pending``."""
     failed: bool = False
@@ -149,6 +150,7 @@ def cancel(tx: Tx, followers: Collection[Follower]) -> list[int]:
     for follower in followers:
         _record(tx, follower, TaskState.CANCELLED, Reason.DEPENDENCY)
     webhooks.ended(tx, [follower.seq for follower in followers if follower.notify])
+    membership.ended(tx, [follower.batch for follower in followers], TaskState.CANCELLED)
     return [follower.seq for follower in followers if follower.awaited]
 
 

@@ -22,7 +22,8 @@ SCAN_MAX = 50_000
 PAGE_BYTES_MAX = 16 * 1024 * 1024
 """Payloads, results and notes on one page: it ends short rather than take any amount of memory."""
 
-_LAST = 1 << ids.SEQ_BITS
+LAST = 1 << ids.SEQ_BITS
+"""Above every row number."""
 _CURSOR_BYTES = 6
 # Payload, meta, result, progress and errors, in a row of list_tasks.
 _LARGE = (21, 22, 25, 26, 27)
@@ -37,6 +38,8 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     tag: str | None = None
     worker: str | None = None
     limit_key: str | None = None
+    batch: int | None = None
+    """A batch's row number."""
     min_priority: int = 0
     max_priority: int = 255
     created_after_ms: int | None = None
@@ -61,7 +64,7 @@ def page(reader: Reader, filters: Filters, *, limit: int, cursor: str | None, bo
     Raises:
         InvalidCursor: no page ended with this cursor.
     """
-    before = _LAST if cursor is None else _read_cursor(cursor)
+    before = LAST if cursor is None else read_cursor(cursor)
     floor, seen = reader.one(_FLOOR, {"before": before, "scan": SCAN_MAX}) or (None, 0)
     if floor is None:
         return Page([], None)
@@ -76,6 +79,7 @@ def page(reader: Reader, filters: Filters, *, limit: int, cursor: str | None, bo
         "tag": filters.tag,
         "worker": filters.worker,
         "limit_key": filters.limit_key,
+        "batch": filters.batch,
         "min_priority": filters.min_priority,
         "max_priority": filters.max_priority,
         "created_after_ms": filters.created_after_ms,
@@ -89,24 +93,30 @@ def page(reader: Reader, filters: Filters, *, limit: int, cursor: str | None, bo
         tasks.append(task_of(row))
         size += sum(len(row[column]) for column in _LARGE if row[column] is not None)
         if len(tasks) == limit or size >= PAGE_BYTES_MAX:
-            return Page(tasks, _write_cursor(row[20]))
-    return Page(tasks, _write_cursor(floor) if seen == SCAN_MAX else None)
+            return Page(tasks, write_cursor(row[20]))
+    return Page(tasks, write_cursor(floor) if seen == SCAN_MAX else None)
 
 
 def _array(values: Sequence[str]) -> str | None:
     return msgspec.json.encode(values).decode() if values else None
 
 
-def _write_cursor(seq: int) -> str:
+def write_cursor(seq: int) -> str:
+    """The cursor of a page that ended with this row number."""
     return base64.urlsafe_b64encode(seq.to_bytes(_CURSOR_BYTES, "big")).decode()
 
 
-def _read_cursor(cursor: str) -> int:
+def read_cursor(cursor: str) -> int:
+    """The row number a page ended with.
+
+    Raises:
+        InvalidCursor: no page ended with this cursor.
+    """
     try:
         packed = base64.b64decode(cursor, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         packed = b""
     seq = int.from_bytes(packed, "big")
-    if len(packed) != _CURSOR_BYTES or not 0 < seq <= _LAST:
+    if len(packed) != _CURSOR_BYTES or not 0 < seq <= LAST:
         raise InvalidCursor("the cursor is not one this node gave", field="cursor")
     return seq

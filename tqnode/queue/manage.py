@@ -1,6 +1,7 @@
 """What a person does with one task: cancel, retry, delete."""
 
 from tqnode.errors import NotFound, Overloaded, WrongState
+from tqnode.queue import membership
 from tqnode.queue.finish import plain_receipt
 from tqnode.queue.moves import Held, Movement, move_or_refuse
 from tqnode.queue.remove import remove
@@ -90,6 +91,8 @@ class Manager:
             move_or_refuse(tx, _RETRY, params, task=task_id)
             self._movement.note(tx, held.seq, worker=held.worker)
             self._movement.record(tx, held, TaskState.READY, attempt=held.attempt)
+            if row[11] and held.state in FINAL:
+                membership.reopened(tx, row[11], held.state)
             tx.effects.ready.append((held.queue, held.kind, held.priority))
         return read_task(tx, task_id)
 

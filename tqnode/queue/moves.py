@@ -9,17 +9,18 @@ import msgspec
 
 from tqnode.config import Config
 from tqnode.errors import UniqueConflict
-from tqnode.queue import followers, webhooks
+from tqnode.queue import followers, membership, webhooks
 from tqnode.queue.rows import errors_of, listed, texts_of
 from tqnode.queue.rules import freed
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
-from tqnode.task import TRANSITIONS, Reason, TaskError, TaskState
+from tqnode.task import FINAL, TRANSITIONS, Reason, TaskError, TaskState
 
 T = TypeVar("T")
 
 _PUT_BACK = statement("put_back_task")
 _END = statement("end_task")
+_FIND_STATE = statement("find_task_state")
 _DROP_KEY = statement("drop_key")
 _READ_HISTORY = statement("read_history")
 _FIND_HISTORIES = statement("find_histories")
@@ -131,12 +132,24 @@ class Movement:
             "receipt": receipt,
             "now_ms": tx.now_ms,
         }
-        ((awaited, notify),) = move(tx, _END, params)
+        ((awaited, notify, batch),) = move(tx, _END, params)
         self.record(tx, held, state, attempt=held.attempt, reason=reason)
         if notify:
             webhooks.ended(tx, [held.seq])
         if awaited:
             followers.ended(tx, {held.seq: False})
+        if batch:
+            membership.ended(tx, (batch,), state)
+
+    def cancel_found(self, tx: Tx, held: Held, reason: Reason, *, receipt: bytes | None) -> None:
+        """Cancels a task that was found waiting with others, unless what became of them has ended it."""
+        if held.state is TaskState.BLOCKED:
+            # The end of one of the others may have cancelled it, or released it.
+            row = tx.one(_FIND_STATE, {"seq": held.seq, "id": held.packed})
+            if row is None or row[0] in FINAL:
+                return
+            held = msgspec.structs.replace(held, state=TaskState(row[0]))
+        self.end(tx, held, TaskState.CANCELLED, reason, crashes=0, receipt=receipt)
 
     def record(
         self, tx: Tx, held: Held, state: TaskState, *, attempt: int, reason: Reason | None = None

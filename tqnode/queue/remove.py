@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import repeat
 
-from tqnode.queue import followers
+from tqnode.queue import followers, membership
 from tqnode.queue.moves import counts
 from tqnode.queue.rows import listed, texts_of
 from tqnode.sql import statement
@@ -32,7 +32,8 @@ def replace_tags(tx: Tx, seq: int, tags: Sequence[str]) -> None:
 
 
 def remove(tx: Tx, tasks: Sequence[Row]) -> None:
-    """Deletes tasks. To those who wait for one, it has ended without success if it had not ended.
+    """Deletes tasks. One that had not ended has ended without success to those who wait for it, and to its
+    batch as if it was cancelled.
 
     Args:
         tasks: their rows, each begins with: seq, id, queue, kind, state, attempt.
@@ -55,5 +56,6 @@ def remove(tx: Tx, tasks: Sequence[Row]) -> None:
         of_tied = {"seqs": listed([seq for seq, *_ in tied])}
         tx.run(_FORGET_PARENTS, of_tied)
         tx.run(_DELETE_WEBHOOKS, of_tied)
-        unfinished = [seq for seq, state, awaited, _ in tied if awaited and TaskState(state) not in FINAL]
-        followers.ended(tx, dict.fromkeys(unfinished, False))
+        unfinished = [row for row in tied if TaskState(row[1]) not in FINAL]
+        followers.ended(tx, dict.fromkeys([row[0] for row in unfinished if row[2]], False))
+        membership.ended(tx, [row[4] for row in unfinished], TaskState.CANCELLED)

@@ -104,4 +104,5 @@ def task_of(row: Row) -> Task:
         after=tuple(ids.texts([bytes.fromhex(one) for one in texts_of(row[31])])) if row[31] else (),
         webhook=_webhook.decode(row[32]) if row[32] else None,
         limit_key=row[33],
+        batch=ids.text(row[34]) if row[34] else None,
     )

@@ -37,6 +37,9 @@ _TABLES: Final = {
     "idempotency": (statement("every_idempotency"), 1),
     "schedule": (statement("every_schedule"), 1),
     "schedule_task": (statement("every_schedule_task"), 1),
+    "batch": (statement("every_batch"), 1),
+    "batch_callback": (statement("every_batch_callback"), 2),
+    "batch_event": (statement("every_batch_event"), 2),
 }
 COMPARED: Final = frozenset(_TABLES)
 NOT_COMPARED: Final = frozenset({"tally"})

@@ -41,3 +41,12 @@ SELECT * FROM schedule ORDER BY name
 
 -- name: every_schedule_task
 SELECT * FROM schedule_task ORDER BY name
+
+-- name: every_batch
+SELECT * FROM batch ORDER BY seq
+
+-- name: every_batch_callback
+SELECT * FROM batch_callback ORDER BY batch, event
+
+-- name: every_batch_event
+SELECT batch, event, due_ms FROM batch_event ORDER BY batch, event

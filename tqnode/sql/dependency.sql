@@ -1,8 +1,3 @@
--- name: insert_linked_task
-INSERT INTO task (seq, id, queue, kind, state, priority, run_at_ms, created_at_ms, max_attempts, lease_ms,
-    timeout_ms, expires_at_ms, unique_key, unique_states, needs, pending)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-
 -- name: insert_dependency
 INSERT INTO dependency (parent, open, child) VALUES (?, ?, ?)
 
@@ -16,12 +11,12 @@ UPDATE task SET awaited = 1 WHERE seq = ? AND awaited = 0
 SELECT seq, state FROM task WHERE seq IN (SELECT value FROM json_each(:seqs))
 
 -- name: find_blocked
-SELECT seq, id, queue, kind, state, priority, run_at_ms, attempt, needs, pending, awaited, notify FROM task
+SELECT seq, id, queue, kind, state, priority, run_at_ms, attempt, needs, pending, awaited, notify, batch FROM task
 WHERE seq IN (SELECT value FROM json_each(:seqs))
 
 -- name: find_open_dependencies
 SELECT d.parent, t.seq, t.id, t.queue, t.kind, t.state, t.priority, t.run_at_ms, t.attempt, t.needs,
-    t.pending, t.awaited, t.notify
+    t.pending, t.awaited, t.notify, t.batch
 FROM json_each(:parents) p CROSS JOIN dependency d ON d.parent = p.value AND d.open = 1
     CROSS JOIN task t ON t.seq = d.child
 LIMIT :limit

@@ -42,11 +42,6 @@ UPDATE task SET slot = '' WHERE state = 'running' AND queue = :queue AND slot IS
 -- name: drop_turns
 DELETE FROM turn WHERE queue = :queue
 
--- name: insert_keyed_task
-INSERT INTO task (seq, id, queue, kind, state, priority, run_at_ms, created_at_ms, max_attempts, lease_ms,
-    timeout_ms, expires_at_ms, unique_key, unique_states, needs, pending, limit_key)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-
 -- name: count_slots_of_key
 SELECT count(*) FROM (SELECT 1 FROM task INDEXED BY task_running_key
     WHERE limit_key IS NOT NULL AND state = 'running' AND limit_key = :key LIMIT :max)
@@ -171,7 +166,8 @@ ORDER BY run_at_ms, seq LIMIT :max
 
 -- name: read_claimable
 SELECT t.seq, t.id, t.kind, t.priority, t.run_at_ms, t.grants, t.attempt, t.max_attempts, t.crashes,
-    t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags, t.needs, t.limit_key
+    t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags, t.needs, t.batch,
+    t.limit_key
 FROM json_each(:seqs) s CROSS JOIN task t ON t.seq = s.value CROSS JOIN task_body b ON b.seq = t.seq
 
 -- name: claim_limited

@@ -7,7 +7,8 @@ SELECT t.id, t.queue, t.kind, t.state, t.reason, t.priority, t.created_at_ms, t.
         FROM (SELECT parent FROM dependency WHERE child = t.seq ORDER BY parent) d
             JOIN task p ON p.seq = d.parent) END,
     CASE WHEN t.notify IS NOT NULL THEN (SELECT hook FROM webhook w WHERE w.seq = t.seq) END,
-    t.limit_key
+    t.limit_key,
+    CASE WHEN t.batch IS NOT NULL THEN (SELECT id FROM batch WHERE seq = t.batch) END
 FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq)
 WHERE seq = :seq AND id = :id
 
@@ -19,7 +20,8 @@ SELECT t.id, t.queue, t.kind, t.state, t.reason, t.priority, t.created_at_ms, t.
     CASE WHEN :bodies THEN b.payload ELSE x'' END, b.meta, b.tags, b.retry,
     CASE WHEN :bodies THEN n.result END, n.progress, n.errors, n.attempted_by, t.needs, t.pending, NULL,
     CASE WHEN t.notify IS NOT NULL THEN (SELECT hook FROM webhook w WHERE w.seq = t.seq) END,
-    t.limit_key
+    t.limit_key,
+    CASE WHEN t.batch IS NOT NULL THEN (SELECT id FROM batch WHERE seq = t.batch) END
 FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq)
 WHERE seq < :before AND seq >= :floor
     AND (:queues IS NULL OR t.queue IN (SELECT value FROM json_each(:queues)))
@@ -27,6 +29,7 @@ WHERE seq < :before AND seq >= :floor
     AND (:kinds IS NULL OR t.kind IN (SELECT value FROM json_each(:kinds)))
     AND (:worker IS NULL OR t.worker = :worker)
     AND (:limit_key IS NULL OR t.limit_key = :limit_key)
+    AND (:batch IS NULL OR t.batch = :batch)
     AND t.priority BETWEEN :min_priority AND :max_priority
     AND (:created_after_ms IS NULL OR t.created_at_ms >= :created_after_ms)
     AND (:created_before_ms IS NULL OR t.created_at_ms < :created_before_ms)
@@ -43,6 +46,11 @@ SELECT min(seq), count(*) FROM (SELECT seq FROM task WHERE seq < :before ORDER B
 INSERT INTO task (seq, id, queue, kind, state, priority, run_at_ms, created_at_ms, max_attempts, lease_ms,
     timeout_ms, expires_at_ms, unique_key, unique_states)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_tied_task
+INSERT INTO task (seq, id, queue, kind, state, priority, run_at_ms, created_at_ms, max_attempts, lease_ms,
+    timeout_ms, expires_at_ms, unique_key, unique_states, needs, pending, limit_key, batch)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: insert_body
 INSERT INTO task_body (seq, payload, meta, tags, retry) VALUES (?, ?, ?, ?, ?)
@@ -78,8 +86,9 @@ DELETE FROM task_tag WHERE (tag, seq) IN (
     CROSS JOIN task_body b ON b.seq = s.value CROSS JOIN json_each(b.tags) g WHERE b.tags IS NOT NULL)
 
 -- name: find_tied
-SELECT seq, state, awaited, notify FROM task
-WHERE seq IN (SELECT value FROM json_each(:seqs)) AND (awaited OR needs IS NOT NULL OR notify IS NOT NULL)
+SELECT seq, state, awaited, notify, batch FROM task
+WHERE seq IN (SELECT value FROM json_each(:seqs)) 
+    AND (awaited OR needs IS NOT NULL OR notify IS NOT NULL OR batch IS NOT NULL)
 
 -- name: delete_tasks
 DELETE FROM task WHERE seq IN (SELECT value FROM json_each(:seqs))
@@ -92,7 +101,7 @@ DELETE FROM task_note WHERE seq IN (SELECT value FROM json_each(:seqs))
 
 -- name: find_claimable
 SELECT t.seq, t.id, t.kind, t.priority, t.run_at_ms, t.grants, t.attempt, t.max_attempts, t.crashes,
-    t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags, t.needs
+    t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags, t.needs, t.batch
 FROM task t JOIN task_body b USING (seq)
 WHERE t.limit_key IS NULL AND t.state = 'ready' AND t.queue = :queue AND t.priority >= :min_priority
     AND (t.expires_at_ms IS NULL OR t.expires_at_ms > :now_ms)
@@ -100,7 +109,7 @@ ORDER BY t.priority DESC, t.run_at_ms, t.seq LIMIT :max
 
 -- name: find_claimable_of_kind
 SELECT t.seq, t.id, t.kind, t.priority, t.run_at_ms, t.grants, t.attempt, t.max_attempts, t.crashes,
-    t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags, t.needs
+    t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags, t.needs, t.batch
 FROM task t JOIN task_body b USING (seq)
 WHERE t.limit_key IS NULL AND t.state = 'ready' AND t.queue = :queue AND t.priority >= :min_priority
     AND (t.expires_at_ms IS NULL OR t.expires_at_ms > :now_ms)
@@ -123,10 +132,11 @@ WHERE seq IN (SELECT value FROM json_each(:seqs))
 UPDATE task SET state = 'succeeded', finished_at_ms = :now_ms, lease_expires_at_ms = NULL, crashes = 0,
     receipt = :receipt
 WHERE seq = :seq AND id = :id AND grants = :grants AND secret = :secret AND state = 'running'
-RETURNING queue, kind, attempt, awaited, notify, coalesce(limit_key, slot)
+RETURNING queue, kind, attempt, awaited, notify, coalesce(limit_key, slot), batch
 
 -- name: read_running
-SELECT seq, id, grants, secret, queue, kind, attempt, awaited, notify, coalesce(limit_key, slot) FROM task
+SELECT seq, id, grants, secret, queue, kind, attempt, awaited, notify, coalesce(limit_key, slot), batch
+FROM task
 WHERE seq IN (SELECT value FROM json_each(:seqs)) AND state = 'running'
 
 -- name: complete_tasks
@@ -155,7 +165,7 @@ WHERE seq IN (SELECT value FROM json_each(:seqs))
 UPDATE task SET state = :state, reason = :reason, finished_at_ms = :now_ms, crashes = :crashes,
     lease_expires_at_ms = NULL, receipt = :receipt
 WHERE seq = :seq
-RETURNING awaited, notify
+RETURNING awaited, notify, batch
 
 -- name: write_receipt
 UPDATE task SET receipt = :receipt WHERE seq = :seq
@@ -189,7 +199,7 @@ RETURNING lease_expires_at_ms, cancel_requested_at_ms
 
 -- name: find_managed
 SELECT queue, kind, state, priority, run_at_ms, attempt, max_attempts, cancel_requested_at_ms, receipt,
-    worker, awaited
+    worker, awaited, batch
 FROM task WHERE seq = :seq AND id = :id
 
 -- name: request_cancel

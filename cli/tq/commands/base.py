@@ -43,7 +43,7 @@ EXIT_CODES = (
     (ExitCode.CANCELLED, "a task waited for was cancelled, and none is dead"),
     (ExitCode.TIMED_OUT, "waiting took longer than --timeout"),
     (ExitCode.UNAVAILABLE, "no node answered, or it was too busy: try again later"),
-    (ExitCode.NOT_FOUND, "no such task, queue, worker, schedule, limit or node"),
+    (ExitCode.NOT_FOUND, "no such task, queue, worker, schedule, limit, batch or node"),
     (ExitCode.UNKNOWN, "the node may or may not have done it: look before you repeat"),
     (ExitCode.INTERRUPTED, "interrupted (Ctrl-C)"),
     (ExitCode.BROKEN_PIPE, "the reader of the output went away"),

@@ -57,6 +57,8 @@ def _facts(task: "Task", at: datetime, worker_name: str | None) -> Iterator[tupl
     yield "queue", task.queue
     yield "kind", task.kind
     yield "priority", str(task.priority)
+    if task.batch is not None:
+        yield "batch", task.batch
     yield from _moments(task, at)
     crashes = f", {task.crashes} ended by a lost worker" if task.crashes else ""
     yield "attempt", f"{task.attempt} of {task.max_attempts}{crashes}"

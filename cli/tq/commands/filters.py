@@ -21,6 +21,7 @@ _OPTIONS = (
     click.option("--tag", help="With this tag."),
     click.option("--worker", help="Run by this worker: its id or name."),
     click.option("--limit-key", help="With this limit key."),
+    click.option("--batch", help="Members of this batch: its id."),
     click.option("--min-priority", type=click.IntRange(0, 255), help="At least this priority."),
     click.option("--max-priority", type=click.IntRange(0, 255), help="At most this priority."),
     click.option(

@@ -6,6 +6,15 @@ offset, times in answers RFC 3339 UTC with milliseconds; durations are seconds a
 end in ``_s``.
 """
 
+from tq.wire.batch import (
+    Batch,
+    BatchPage,
+    BatchState,
+    Callback,
+    CallbackTask,
+    EnqueuedBatch,
+    NewBatch,
+)
 from tq.wire.claim import (
     Claim,
     Claimed,
@@ -85,6 +94,11 @@ from tq.wire.worker import (
 __all__ = [
     "AfterPolicy",
     "Answer",
+    "Batch",
+    "BatchPage",
+    "BatchState",
+    "Callback",
+    "CallbackTask",
     "Claim",
     "Claimed",
     "ClaimedTask",
@@ -95,6 +109,7 @@ __all__ = [
     "DstGap",
     "DstOverlap",
     "Enqueued",
+    "EnqueuedBatch",
     "EnqueuedMany",
     "Exponential",
     "Fail",
@@ -127,6 +142,7 @@ __all__ = [
     "Missed",
     "Moment",
     "Name",
+    "NewBatch",
     "NewLimit",
     "NewSchedule",
     "NewTask",

@@ -49,7 +49,7 @@ class Input(Answer, kw_only=True):
 
 
 class ClaimedTask(Answer, kw_only=True):
-    """A task in its worker's hands; ``token`` proves this one claim."""
+    """A task in its worker's hands; ``token`` proves this one claim; ``batch`` has it as a member."""
 
     id: Id
     token: Token
@@ -70,6 +70,7 @@ class ClaimedTask(Answer, kw_only=True):
     inputs: list[Input] = []
     inputs_truncated: bool = False
     limit_key: str | None = None
+    batch: Id | None = None
 
 
 class Claimed(Answer, kw_only=True):

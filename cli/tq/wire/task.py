@@ -21,7 +21,7 @@ class Task(Answer, kw_only=True):
     """A task. What is absent was never set; ``payload`` is absent in lists unless asked for.
 
     ``after`` holds the tasks it was enqueued after, as far as they are still there (never in lists);
-    ``pending`` says how many of them have not ended.
+    ``pending`` says how many of them have not ended. ``batch`` is the one it is a member of.
     """
 
     id: Id
@@ -58,6 +58,7 @@ class Task(Answer, kw_only=True):
     pending: int = 0
     webhook: TaskWebhook | None = None
     limit_key: str | None = None
+    batch: Id | None = None
 
 
 class TaskPage(Answer, kw_only=True):

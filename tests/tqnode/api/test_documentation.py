@@ -61,7 +61,7 @@ async def test_every_example_does_what_the_page_says(served: Served) -> None:
     examples = EXAMPLE.findall(PAGE)
     assert len(examples) > 25
     assert len(examples) == PAGE.count("```sh")
-    environ = {"PATH": os.environ["PATH"], "TQ": served.url, "ID": "", "TOKEN": ""}
+    environ = {"PATH": os.environ["PATH"], "TQ": served.url, "ID": "", "TOKEN": "", "BATCH": ""}
     for command, written in examples:
         text = await output_of(command, environ)
         answer = json.loads(text) if text.startswith("{") else {}
@@ -71,6 +71,8 @@ async def test_every_example_does_what_the_page_says(served: Served) -> None:
             assert "event: reset" in text
         else:
             assert "code" not in answer, text
+        if "/v1/batches " in command:
+            environ["BATCH"] = answer["id"]
         for found in (answer, *answer.get("tasks", []), *answer.get("results", [])):
             environ |= {name.upper(): found[name] for name in ("id", "token") if name in found}
 
