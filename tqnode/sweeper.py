@@ -14,6 +14,7 @@ from tqnode.config import Config
 from tqnode.errors import Busy, OutcomeUnknown
 from tqnode.queue import Queue
 from tqnode.queue.followers import settle_rest
+from tqnode.queue.pauses import end_pauses
 from tqnode.queue.sliced import SLICE_S, Slice, Sliced
 from tqnode.store import Effects, Store, Tx
 from tqnode.sweeps import (
@@ -76,6 +77,7 @@ class Sweeper:
             lambda tx, limit: keeper.reclaim(tx, limit, reachable_ms=self._reachable_ms()),
             settle_rest,
             make_due_ready,
+            end_pauses,
             self._queue.scheduler.fire_due,
             partial(delete_outdated, movement=self._queue.movement),
             lambda tx, limit: (

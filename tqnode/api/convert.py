@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -13,10 +14,12 @@ from tqnode.api.stamps import MOMENT_MAX_MS, moment_ms
 from tqnode.config import Config
 from tqnode.errors import BadRequest, InvalidField
 from tqnode.queue.circles import check_acyclic
-from tqnode.task import WAITING, Needs, TaskSpec, TaskState
+from tqnode.task import UNSAID, WAITING, Needs, TaskSpec, TaskState
 
 _encode = msgspec.json.Encoder().encode
 _NULL = b"null"
+_NOTHING = (None,) * len(UNSAID)
+_ALL = sum(UNSAID.values())
 _NEEDS = {need.value: need for need in Needs}
 
 
@@ -37,6 +40,19 @@ def json_part(raw: Raw | UnsetType, field: str, bytes_max: int) -> bytes | None:
     if len(value) > bytes_max:
         raise InvalidField(f"must be at most {bytes_max} bytes of JSON", field=field, limit=bytes_max)
     return value
+
+
+def _unsaid(said: Sequence[object]) -> int:
+    """What of the fields in :data:`~tqnode.task.UNSAID` was left open."""
+    return sum(bit for bit, value in zip(UNSAID.values(), said, strict=True) if value is None)
+
+
+def _unique_fields(unique: wire.Unique) -> dict[str, Any]:
+    return {
+        "unique_key": unique.key,
+        "unique_mode": unique.on_conflict,
+        "unique_states": " ".join(dict.fromkeys(unique.states)),
+    }
 
 
 class Conversion:
@@ -109,6 +125,10 @@ class Conversion:
         unique = task.unique
         if unique is not None:
             self._unique(unique)
+        priority, max_attempts, lease_s, retry = task.priority, task.max_attempts, task.lease_s, task.retry
+        timeout_s = task.timeout_s
+        said = (priority, max_attempts, lease_s, retry, timeout_s)
+        unsaid = _ALL if said == _NOTHING else _unsaid(said)
         after: tuple[bytes | int, ...] = ()
         if task.after:
             after = parents_of(task, refs or {}, limit=self._config.parents_max)
@@ -118,26 +138,19 @@ class Conversion:
             kind=task.kind,
             queue=task.queue,
             payload=payload,
-            priority=task.priority,
+            priority=wire.PRIORITY if priority is None else priority,
             run_at_ms=run_at_ms,
-            max_attempts=self._max_attempts if task.max_attempts is None else task.max_attempts,
-            lease_ms=self._lease_ms if task.lease_s is None else self._lease_of(task.lease_s),
-            retry=None if task.retry is None else _encode(task.retry),
-            timeout_ms=None if task.timeout_s is None else max(1, ms_of(task.timeout_s)),
+            max_attempts=self._max_attempts if max_attempts is None else max_attempts,
+            lease_ms=self._lease_ms if lease_s is None else self._lease_of(lease_s),
+            retry=None if retry is None else _encode(retry),
+            timeout_ms=None if timeout_s is None else max(1, ms_of(timeout_s)),
             expires_at_ms=self._expires_at_ms(task.expires_at, run_at_ms, now_ms),
             tags=self._tags(task.tags) if task.tags else (),
             meta=None if task.meta is UNSET else self._meta(task.meta),
             after=after,
             needs=_NEEDS[task.after_policy] if after else None,
-            **(
-                {}
-                if unique is None
-                else {
-                    "unique_key": unique.key,
-                    "unique_mode": unique.on_conflict,
-                    "unique_states": " ".join(dict.fromkeys(unique.states)),
-                }
-            ),
+            unsaid=unsaid,
+            **({} if unique is None else _unique_fields(unique)),
         )
 
     def _unique(self, unique: wire.Unique) -> None:

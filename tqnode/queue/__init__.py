@@ -89,7 +89,7 @@ class Queue:
         self.scheduler = Scheduler(store, firing, limit=config.schedules_max)
         self.keeper = Keeper(config, metrics=metrics, movement=movement)
         self.movement = movement
-        self.catalogue = Catalogue(store, clock)
+        self.catalogue = Catalogue(store, clock, queues_max=config.queues_max)
         self.registry = Registry(store, self.keeper, rng, limit=config.workers_max)
         self.waiting = Waiting(limit=config.waiting_claims_max)
         self.hub = Hub(

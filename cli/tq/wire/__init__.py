@@ -32,6 +32,7 @@ from tq.wire.enqueue import (
     EnqueuedMany,
     Exponential,
     Fixed,
+    Given,
     Linear,
     Listed,
     NewTask,
@@ -40,6 +41,7 @@ from tq.wire.enqueue import (
 )
 from tq.wire.graph import Graph, GraphEdge, GraphNode
 from tq.wire.names import (
+    PRIORITY,
     AfterPolicy,
     Answer,
     Id,
@@ -58,7 +60,20 @@ from tq.wire.names import (
     WorkerState,
 )
 from tq.wire.problem import Problem
-from tq.wire.queue import Health, Purge, Purged, QueueInfo, Queues, Stats, TaskEvent
+from tq.wire.queue import (
+    Health,
+    NewPause,
+    NodePause,
+    Pause,
+    Purge,
+    Purged,
+    QueueChanges,
+    QueueInfo,
+    Queues,
+    QueueSettings,
+    Stats,
+    TaskEvent,
+)
 from tq.wire.schedule import (
     DstGap,
     DstOverlap,
@@ -83,6 +98,7 @@ from tq.wire.worker import (
 )
 
 __all__ = [
+    "PRIORITY",
     "AfterPolicy",
     "Answer",
     "Claim",
@@ -102,6 +118,7 @@ __all__ = [
     "Failure",
     "Finished",
     "Fixed",
+    "Given",
     "Graph",
     "GraphEdge",
     "GraphNode",
@@ -122,20 +139,25 @@ __all__ = [
     "Missed",
     "Moment",
     "Name",
+    "NewPause",
     "NewSchedule",
     "NewTask",
     "NewWorker",
+    "NodePause",
     "Outcome",
     "OutcomeAnswer",
     "Outcomes",
     "OutcomesAnswer",
     "Overlap",
+    "Pause",
     "PositiveSeconds",
     "Priority",
     "Problem",
     "Purge",
     "Purged",
+    "QueueChanges",
     "QueueInfo",
+    "QueueSettings",
     "Queues",
     "Registered",
     "Request",

@@ -73,13 +73,16 @@ class Unique(Request, kw_only=True):
 class NewTask(Request, kw_only=True):
     """A task to enqueue. ``delay_s`` and ``run_at`` exclude each other.
 
+    ``priority``, ``max_attempts``, ``retry``, ``lease_s`` and ``timeout_s`` that are left open are those of
+    its queue's settings, else the node's.
+
     It waits for the tasks in ``after``: ids, or ``#`` and the ``ref`` of a task in the same array.
     """
 
     kind: Name
     queue: Name = "default"
     payload: Raw | UnsetType = UNSET
-    priority: Priority = 128
+    priority: Priority | None = None
     delay_s: Seconds | None = None
     run_at: Moment | None = None
     max_attempts: Annotated[int, Meta(ge=1, le=1000)] | None = None
@@ -95,12 +98,23 @@ class NewTask(Request, kw_only=True):
     after_policy: AfterPolicy = "succeeded"
 
 
+class Given(Answer, kw_only=True):
+    """What a new task has from the settings of its queue, where it was left open."""
+
+    priority: Priority | None = None
+    max_attempts: int | None = None
+    lease_s: float | None = None
+    retry: RetryPolicy | None = None
+    timeout_s: float | None = None
+
+
 class Enqueued(Answer, kw_only=True):
     """One row of the answer to an array, in order; ``error`` only with ``?partial=true``."""
 
     id: Id | None = None
     state: State | None = None
     duplicate: bool = False
+    given: Given | None = None
     error: Problem | None = None
 
 

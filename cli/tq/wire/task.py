@@ -2,7 +2,7 @@
 
 from msgspec import UNSET, Raw, UnsetType
 
-from tq.wire.enqueue import RetryPolicy
+from tq.wire.enqueue import Given, RetryPolicy
 from tq.wire.names import AfterPolicy, Answer, Id, Name, Priority, Stamp, State
 
 
@@ -20,7 +20,7 @@ class Task(Answer, kw_only=True):
     """A task. What is absent was never set; ``payload`` is absent in lists unless asked for.
 
     ``after`` holds the tasks it was enqueued after, as far as they are still there (never in lists);
-    ``pending`` says how many of them have not ended.
+    ``pending`` says how many of them have not ended. ``given`` is only in the answer to the enqueue.
     """
 
     id: Id
@@ -55,6 +55,7 @@ class Task(Answer, kw_only=True):
     after: list[Id] = []
     after_policy: AfterPolicy | None = None
     pending: int = 0
+    given: Given | None = None
 
 
 class TaskPage(Answer, kw_only=True):
