@@ -1,0 +1,101 @@
+"""A queue's own settings."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.tqnode.nodes import Core, FakeClock, open_core, spec
+from tqnode.errors import QueueFull
+from tqnode.task import UNSAID, Complete, Given, Idempotency
+
+ALL = sum(UNSAID.values())
+OWN = {
+    "priority": 7,
+    "max_attempts": 2,
+    "lease_ms": 5000,
+    "retry": b'{"type":"fixed","delay_s":1}',
+    "timeout_ms": 9,
+}
+
+
+def said(core_task: object) -> dict[str, object]:
+    return {name: getattr(core_task, name) for name in UNSAID}
+
+
+async def test_a_task_has_what_it_leaves_open_from_its_queue(core: Core) -> None:
+    await core.queue.catalogue.configure("default", OWN)
+    (made,) = await core.queue.enqueue([spec(unsaid=ALL)])
+    assert made.given == Given(**OWN)  # type: ignore[arg-type]
+    assert said(await core.task(made.id)) == OWN
+    (other,) = await core.queue.enqueue([spec(unsaid=ALL, queue="other")])
+    assert other.given is None
+    assert (await core.task(other.id)).priority == 128
+
+
+async def test_a_task_keeps_what_it_says_itself(core: Core) -> None:
+    await core.queue.catalogue.configure("default", OWN)
+    (made,) = await core.queue.enqueue([spec(unsaid=UNSAID["lease_ms"], priority=128)])
+    assert made.given == Given(lease_ms=5000)
+    stored = await core.task(made.id)
+    assert (stored.priority, stored.max_attempts, stored.lease_ms, stored.retry) == (128, 10, 5000, None)
+
+
+async def test_a_repeated_key_tells_what_the_queue_gave_then(core: Core) -> None:
+    await core.queue.catalogue.configure("default", OWN)
+    key = Idempotency(key="k", digest=b"d")
+    first = await core.queue.enqueue([spec(unsaid=ALL)], idempotency=key)
+    await core.queue.catalogue.configure("default", dict.fromkeys(OWN))
+    assert await core.queue.enqueue([spec(unsaid=ALL)], idempotency=key) == first
+
+
+async def test_settings_change_one_by_one_and_null_gives_them_back(core: Core) -> None:
+    await core.queue.catalogue.configure("q", {"lease_ms": 1000, "depth_max": 3})
+    info = await core.queue.catalogue.configure("q", {"priority": 1, "lease_ms": None})
+    assert (info.settings.lease_ms, info.settings.priority, info.settings.depth_max) == (None, 1, 3)
+    info = await core.queue.catalogue.configure("q", {"priority": None, "depth_max": None})
+    assert await core.rows("SELECT name, settings FROM queue") == [("q", None)]
+
+
+async def test_settings_hold_after_a_restart(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "tq.db"
+    async with open_core(path, clock=clock) as core:
+        await core.queue.catalogue.configure("default", OWN | {"depth_max": 1})
+    async with open_core(path, clock=clock) as core:
+        (made,) = await core.queue.enqueue([spec(unsaid=ALL)])
+        assert said(await core.task(made.id)) == OWN
+        with pytest.raises(QueueFull):
+            await core.enqueue()
+
+
+async def test_tasks_that_follow_a_completion_have_their_queues_defaults(core: Core) -> None:
+    await core.queue.catalogue.configure("next", OWN)
+    task = await core.running()
+    then = (spec(queue="next", unsaid=ALL),)
+    done = await core.finish(Complete(id=task.id, token=task.token, then=then))
+    assert said(await core.task(done.then[0])) == OWN
+
+
+async def test_settings_of_too_many_queues_are_refused(tmp_path: Path) -> None:
+    async with open_core(tmp_path / "tq.db", queues_max=1) as core:
+        await core.queue.catalogue.configure("a", {"priority": 1})
+        with pytest.raises(QueueFull):
+            await core.queue.catalogue.configure("b", {"priority": 1})
+        assert [info.queue for info in await core.queue.catalogue.all()] == ["a"]
+
+
+def test_a_stored_task_of_an_older_version_said_all_itself() -> None:
+    old = msgspec.json.encode(
+        {
+            "kind": "k",
+            "queue": "q",
+            "payload": "",
+            "priority": 1,
+            "run_at_ms": None,
+            "max_attempts": 1,
+            "lease_ms": 1,
+        }
+    )
+    from tqnode.task import TaskSpec
+
+    assert msgspec.json.decode(old, type=TaskSpec).unsaid == 0
