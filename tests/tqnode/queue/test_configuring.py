@@ -1,16 +1,17 @@
 """A queue's own settings."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from tests.tqnode.nodes import Core, FakeClock, open_core, spec
 from tqnode.errors import QueueFull
-from tqnode.task import UNSAID, Complete, Given, Idempotency
+from tqnode.task import UNSAID, Complete, Given, Idempotency, TaskSpec
 
 ALL = sum(UNSAID.values())
-OWN = {
+OWN: dict[str, Any] = {
     "priority": 7,
     "max_attempts": 2,
     "lease_ms": 5000,
@@ -26,7 +27,7 @@ def said(core_task: object) -> dict[str, object]:
 async def test_a_task_has_what_it_leaves_open_from_its_queue(core: Core) -> None:
     await core.queue.catalogue.configure("default", OWN)
     (made,) = await core.queue.enqueue([spec(unsaid=ALL)])
-    assert made.given == Given(**OWN)  # type: ignore[arg-type]
+    assert made.given == Given(**OWN)
     assert said(await core.task(made.id)) == OWN
     (other,) = await core.queue.enqueue([spec(unsaid=ALL, queue="other")])
     assert other.given is None
@@ -96,6 +97,4 @@ def test_a_stored_task_of_an_older_version_said_all_itself() -> None:
             "lease_ms": 1,
         }
     )
-    from tqnode.task import TaskSpec
-
     assert msgspec.json.decode(old, type=TaskSpec).unsaid == 0

@@ -8,7 +8,9 @@ import pytest
 from tests.tqnode.nodes import Core, FakeClock, fail, open_core, spec, sweeping
 from tests.waiting import eventually_async
 from tqnode.errors import InvalidField, NotFound, QueueDraining
+from tqnode.queue import pauses
 from tqnode.queue.pauses import NewPause
+from tqnode.store import Tx
 from tqnode.task import Complete, TaskState
 
 
@@ -150,10 +152,9 @@ async def test_what_is_asked_of_a_queue_that_is_not_there_says_so(core: Core) ->
 
 async def test_an_undone_pause_is_none(core: Core) -> None:
     task_id = await core.enqueue()
-    from tqnode.queue import pauses
 
-    def operation(tx: object) -> None:
-        pauses.pause(tx, "default", NewPause())  # type: ignore[arg-type]
+    def operation(tx: Tx) -> None:
+        pauses.pause(tx, "default", NewPause())
         raise InvalidField("so")
 
     with pytest.raises(InvalidField):

@@ -1,10 +1,11 @@
 """Limits on number and bytes, of a queue and of the node."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests.tqnode.nodes import Core, FakeClock, fail, open_core, spec
+from tests.tqnode.nodes import Core, FakeClock, HeldWriter, fail, open_core, spec
 from tqnode.errors import NodeFull, QueueFull, TqnodeError
 from tqnode.task import WAITING, Complete, TaskState
 
@@ -121,10 +122,6 @@ async def test_a_tasks_bytes_follow_it_wherever_it_goes(core: Core) -> None:
 async def test_rows_of_two_kinds_that_one_group_inserts_are_all_counted(core: Core) -> None:
     await core.queue.catalogue.configure("default", {"bytes_max": 10_000})
     (parent,) = await core.queue.enqueue([spec(payload=b"parent")])
-    import asyncio
-
-    from tests.tqnode.nodes import HeldWriter
-
     async with HeldWriter(core.store):
         made = [
             asyncio.create_task(core.queue.enqueue([spec(payload=b"plain"), spec(payload=b"other")])),
@@ -139,10 +136,6 @@ async def test_rows_of_two_kinds_that_one_group_inserts_are_all_counted(core: Co
 
 async def test_a_refused_batch_leaves_nothing_behind_and_its_neighbours_alone(core: Core) -> None:
     await core.queue.catalogue.configure("default", {"bytes_max": 10})
-    import asyncio
-
-    from tests.tqnode.nodes import HeldWriter
-
     async with HeldWriter(core.store):
         asked = [
             asyncio.create_task(core.queue.enqueue([spec(payload=b"123456")])),

@@ -1,5 +1,6 @@
 """How long queues keep what has ended."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ async def left(core: Core) -> list[str]:
 
 
 @pytest.fixture
-async def keeping_60s(tmp_path: Path, clock: FakeClock):  # type: ignore[no-untyped-def]
+async def keeping_60s(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Core]:
     async with open_core(tmp_path / "tq.db", clock=clock, keep_succeeded_s=60) as core:
         yield core
 
