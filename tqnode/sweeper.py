@@ -109,6 +109,8 @@ class Sweeper:
         began_ms = self._clock.now_ms()
         if not self._compared:
             await self._store.write(self._compare_clocks, background=True)
+            # Else each enqueue for which there is no room would count anew.
+            await self._store.write(self._queue.quotas.settle, background=True)
             self._compared = True
         more = True
         while more:

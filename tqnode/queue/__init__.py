@@ -27,6 +27,7 @@ from tqnode.queue.listing import Filters, Page
 from tqnode.queue.manage import Manager
 from tqnode.queue.moves import Movement
 from tqnode.queue.queues import QueueInfo
+from tqnode.queue.quotas import Quotas
 from tqnode.queue.registry import Registry
 from tqnode.queue.rows import read_task
 from tqnode.queue.scheduler import Scheduler
@@ -81,7 +82,8 @@ class Queue:
         self._clock = clock
         self._rng = rng
         movement = Movement(config)
-        self._enqueuer = Enqueuer(config, rng)
+        self.quotas = Quotas(config)
+        self._enqueuer = Enqueuer(config, self.quotas, rng)
         self._intake = Intake(store, self._enqueuer, waiting_max=config.writer_backlog_max)
         self._finisher = Finisher(rng=rng, metrics=metrics, enqueuer=self._enqueuer, movement=movement)
         self._manager = Manager(movement)

@@ -47,13 +47,14 @@ class Enqueuer:
     """The enqueue operations.
 
     Args:
-        config: the limits on queues.
+        config: the limit on their number.
+        quotas: the limits on what waits in them.
         rng: the ids' random bits.
     """
 
-    def __init__(self, config: Config, rng: Rng) -> None:
+    def __init__(self, config: Config, quotas: Quotas, rng: Rng) -> None:
         self._config = config
-        self._quotas = Quotas(config)
+        self._quotas = quotas
         self._rng = rng
 
     def once(self, tx: Tx, specs: Sequence[TaskSpec], idempotency: Idempotency | None) -> list[Enqueued]:

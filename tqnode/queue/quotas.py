@@ -33,6 +33,10 @@ class Quotas:
     def __init__(self, config: Config) -> None:
         self._config = config
 
+    def settle(self, tx: Tx) -> None:
+        """Has the node's bytes counted if its configuration limits them: which it may since this start."""
+        count_bytes(tx, NODE, wanted=bool(self._config.bytes_max))
+
     def admit(
         self, tx: Tx, specs: Sequence[TaskSpec], more: Mapping[str, int], *, follows: bool = False
     ) -> None:
@@ -83,8 +87,7 @@ class Quotas:
 
     def _judge_bytes(self, tx: Tx, controls: Controls, specs: Sequence[TaskSpec]) -> None:
         if bool(self._config.bytes_max) is not (NODE in controls.counted):
-            # The configuration is another than when the node ran last.
-            count_bytes(tx, NODE, wanted=bool(self._config.bytes_max))
+            self.settle(tx)
             controls = controls_of(tx)
         sizes: dict[str, int] = dict.fromkeys(controls.counted, 0)
         for spec in specs:
