@@ -18,7 +18,8 @@ from tqnode.task import UNSAID, WAITING, Needs, TaskSpec, TaskState
 
 _encode = msgspec.json.Encoder().encode
 _NULL = b"null"
-_NOTHING = (None,) * len(UNSAID)
+_Terms = tuple[int, int, int, bytes | None, int | None, int]
+"""Priority, attempts, lease, retry policy and timeout of a task, and which of them were left open."""
 _ALL = sum(UNSAID.values())
 _NEEDS = {need.value: need for need in Needs}
 
@@ -40,11 +41,6 @@ def json_part(raw: Raw | UnsetType, field: str, bytes_max: int) -> bytes | None:
     if len(value) > bytes_max:
         raise InvalidField(f"must be at most {bytes_max} bytes of JSON", field=field, limit=bytes_max)
     return value
-
-
-def _unsaid(said: Sequence[object]) -> int:
-    """What of the fields in :data:`~tqnode.task.UNSAID` was left open."""
-    return sum(bit for bit, value in zip(UNSAID.values(), said, strict=True) if value is None)
 
 
 def _unique_fields(unique: wire.Unique) -> dict[str, Any]:
@@ -70,6 +66,7 @@ class Conversion:
         self._lease_s_max = config.lease_s_max
         self._delay_ms_max = ms_of(config.delay_s_max)
         self._max_attempts = config.max_attempts
+        self._nothing_said: _Terms = (wire.PRIORITY, self._max_attempts, self._lease_ms, None, None, _ALL)
 
     def specs(self, tasks: Sequence[wire.NewTask], now_ms: int, *, field: str = "") -> list[TaskSpec]:
         """Each task of an array.
@@ -125,10 +122,16 @@ class Conversion:
         unique = task.unique
         if unique is not None:
             self._unique(unique)
-        priority, max_attempts, lease_s, retry = task.priority, task.max_attempts, task.lease_s, task.retry
-        timeout_s = task.timeout_s
-        said = (priority, max_attempts, lease_s, retry, timeout_s)
-        unsaid = _ALL if said == _NOTHING else _unsaid(said)
+        if (
+            task.lease_s is None
+            and task.max_attempts is None
+            and task.priority is None
+            and task.retry is None
+            and task.timeout_s is None
+        ):
+            priority, max_attempts, lease_ms, retry, timeout_ms, unsaid = self._nothing_said
+        else:
+            priority, max_attempts, lease_ms, retry, timeout_ms, unsaid = self._said(task)
         after: tuple[bytes | int, ...] = ()
         if task.after:
             after = parents_of(task, refs or {}, limit=self._config.parents_max)
@@ -138,12 +141,12 @@ class Conversion:
             kind=task.kind,
             queue=task.queue,
             payload=payload,
-            priority=wire.PRIORITY if priority is None else priority,
+            priority=priority,
             run_at_ms=run_at_ms,
-            max_attempts=self._max_attempts if max_attempts is None else max_attempts,
-            lease_ms=self._lease_ms if lease_s is None else self._lease_of(lease_s),
-            retry=None if retry is None else _encode(retry),
-            timeout_ms=None if timeout_s is None else max(1, ms_of(timeout_s)),
+            max_attempts=max_attempts,
+            lease_ms=lease_ms,
+            retry=retry,
+            timeout_ms=timeout_ms,
             expires_at_ms=self._expires_at_ms(task.expires_at, run_at_ms, now_ms),
             tags=self._tags(task.tags) if task.tags else (),
             meta=None if task.meta is UNSET else self._meta(task.meta),
@@ -151,6 +154,18 @@ class Conversion:
             needs=_NEEDS[task.after_policy] if after else None,
             unsaid=unsaid,
             **({} if unique is None else _unique_fields(unique)),
+        )
+
+    def _said(self, task: wire.NewTask) -> _Terms:
+        priority, max_attempts, lease_s = task.priority, task.max_attempts, task.lease_s
+        said = (priority, max_attempts, lease_s, task.retry, task.timeout_s)
+        return (
+            wire.PRIORITY if priority is None else priority,
+            self._max_attempts if max_attempts is None else max_attempts,
+            self._lease_ms if lease_s is None else self._lease_of(lease_s),
+            None if task.retry is None else _encode(task.retry),
+            None if task.timeout_s is None else max(1, ms_of(task.timeout_s)),
+            sum(bit for bit, value in zip(UNSAID.values(), said, strict=True) if value is None),
         )
 
     def _unique(self, unique: wire.Unique) -> None:

@@ -1,14 +1,17 @@
 """A queue's own settings."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from tests.tqnode.nodes import Core, FakeClock, open_core, spec
+from tests.tqnode.nodes import Core, FakeClock, HeldWriter, open_core, spec
 from tqnode.errors import QueueFull
-from tqnode.task import UNSAID, Complete, Given, Idempotency, TaskSpec
+from tqnode.queue.configuring import configure
+from tqnode.store import Tx
+from tqnode.task import UNSAID, Complete, Given, Idempotency, Needs, TaskSpec
 
 ALL = sum(UNSAID.values())
 OWN: dict[str, Any] = {
@@ -98,3 +101,40 @@ def test_a_stored_task_of_an_older_version_said_all_itself() -> None:
         }
     )
     assert msgspec.json.decode(old, type=TaskSpec).unsaid == 0
+
+
+async def test_tasks_that_are_tied_to_others_have_their_queues_defaults(core: Core) -> None:
+    await core.queue.catalogue.configure("b", {"priority": 7})
+    specs = [
+        spec(unsaid=ALL),
+        spec(queue="b", unsaid=ALL, after=(0,), needs=Needs.SUCCEEDED),
+        spec(unsaid=ALL),
+    ]
+    made = await core.queue.enqueue(specs)
+    assert [one.given for one in made] == [None, Given(priority=7), None]
+    assert [(await core.task(one.id)).priority for one in made] == [128, 7, 128]
+
+
+async def test_each_of_many_single_enqueues_has_its_own_queues_defaults(core: Core) -> None:
+    await core.queue.catalogue.configure("b", {"priority": 7})
+    async with HeldWriter(core.store):
+        asked = [asyncio.create_task(core.queue.enqueue([spec(queue=queue, unsaid=ALL)])) for queue in "abab"]
+        await asyncio.sleep(0)
+    made = [answer[0] for answer in await asyncio.gather(*asked)]
+    assert [one.given for one in made] == [None, Given(priority=7)] * 2
+
+
+async def test_an_undone_change_of_settings_is_none(core: Core) -> None:
+    await core.queue.catalogue.configure("default", {"depth_max": 1})
+
+    def operation(tx: Tx) -> None:
+        configure(tx, "default", {"depth_max": 5, "bytes_max": 9}, queues_max=9)
+        raise RuntimeError("so")
+
+    with pytest.raises(RuntimeError):
+        await core.store.write(operation)
+    await core.enqueue()
+    with pytest.raises(QueueFull) as full:
+        await core.enqueue()
+    assert full.value.limit == 1
+    assert await core.rows("SELECT name FROM sqlite_schema WHERE type = 'trigger'") == []

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.tqnode.nodes import Core, FakeClock, fail, open_core, spec, sweeping
+from tests.tqnode.queue.scheduling import get, put
 from tests.waiting import eventually_async
 from tqnode.errors import InvalidField, NotFound, QueueDraining
 from tqnode.queue import pauses
@@ -173,3 +174,15 @@ async def test_a_queue_that_was_told_something_is_not_forgotten_for_want_of_room
         await core.queue.catalogue.purge("empty", [TaskState.SUCCEEDED])
         await core.enqueue(queue="new")
         assert [info.queue for info in await core.queue.catalogue.all()] == ["drained", "new", "set"]
+
+
+async def test_a_schedules_tick_waits_until_its_queue_takes_tasks_again(core: Core) -> None:
+    await core.queue.catalogue.configure("default", {})
+    await core.queue.catalogue.drain("default")
+    await put(core, every_ms=1000)
+    await core.sweep_after(3)
+    assert await core.count("task") == 0
+    await core.queue.catalogue.resume("default")
+    await core.sweep_after(6)
+    assert await core.count("task") >= 1
+    assert (await get(core)).fires >= 1
