@@ -18,6 +18,7 @@
     │   ├── WrongState           the task's state does not allow the operation
     │   ├── BatchFinished        the batch takes no more tasks: it has finished
     │   ├── BatchCancelled       the same: it was cancelled
+    │   ├── QueueDraining        the queue takes no new tasks
     │   └── IdempotencyMismatch  the key came before, with another body
     ├── Elsewhere                another node leads: ``url`` is where
     ├── HandoverFailed           the leader goes on to lead
@@ -25,7 +26,8 @@
     │   ├── Overloaded
     │   ├── Draining
     │   ├── NoLeader             no node leads, or this one does not know which
-    │   ├── QueueFull
+    │   ├── QueueFull            ``field`` and ``limit`` say which quota
+    │   │   └── NodeFull
     │   ├── DiskFull
     │   └── ArchiveUnavailable   the past can't be read just now
     └── OutcomeUnknown           the write may or may not have been made
@@ -148,6 +150,10 @@ class BatchCancelled(Conflict):
     code = "batch_cancelled"
 
 
+class QueueDraining(Conflict):
+    code = "queue_draining"
+
+
 class IdempotencyMismatch(Conflict):
     code = "idempotency_mismatch"
 
@@ -180,7 +186,27 @@ class NoLeader(Busy):
 
 
 class QueueFull(Busy):
+    """There is no room for the tasks.
+
+    Args:
+        detail: one sentence for people.
+        retry_after_s: seconds after which a retry makes sense.
+        field: the setting that says how much room there is.
+        limit: its value.
+    """
+
     code = "queue_full"
+
+    def __init__(
+        self, detail: str, *, retry_after_s: float = 1.0, field: str | None = None, limit: int | None = None
+    ) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+        self.field = field
+        self.limit = limit
+
+
+class NodeFull(QueueFull):
+    code = "node_full"
 
 
 class DiskFull(Busy):

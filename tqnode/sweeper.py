@@ -16,6 +16,8 @@ from tqnode.queue import Queue
 from tqnode.queue.batches import remove_idle
 from tqnode.queue.buckets import age_buckets, refill, shift_buckets
 from tqnode.queue.followers import settle_rest
+from tqnode.queue.pauses import end_pauses
+from tqnode.queue.retention import Retention
 from tqnode.queue.sliced import SLICE_S, Slice, Sliced
 from tqnode.store import Effects, Store, Tx
 from tqnode.sweeps import (
@@ -27,7 +29,6 @@ from tqnode.sweeps import (
     give_back_pages,
     make_due_ready,
     next_moment_ms,
-    remove_kept_too_long,
     shift_heartbeats,
 )
 from tqnode.task import TaskState
@@ -61,23 +62,28 @@ class Sweeper:
         self._compared = False
         # Durations are of the monotonic clock: the wall clock may be set while they last.
         self._resumed_at = self._seen_at = self._steady_since = clock.monotonic()
+        self._retentions = [
+            Retention(TaskState.SUCCEEDED, kept_s=config.keep_succeeded_s),
+            Retention(TaskState.CANCELLED, kept_s=config.keep_cancelled_s),
+            Retention(TaskState.DEAD, kept_s=config.keep_dead_s),
+        ]
         self._slices = deque(Sliced(work) for work in self._kinds_of_work(config))
+        self._slices += [Sliced(one.work, settled=one.settle) for one in self._retentions]
+        if config.keep_batches_s >= 0:
+            self._slices.append(Sliced(partial(remove_idle, age_ms=config.keep_batches_s * 1000)))
+        self._slices.append(Sliced(give_back_pages))
         store.listen(self._notice)
         store.on_step(self._keep_meaning)
 
     def _kinds_of_work(self, config: Config) -> list[Slice]:
         keeper = self._queue.keeper
-        kept_s = {
-            TaskState.SUCCEEDED: config.keep_succeeded_s,
-            TaskState.CANCELLED: config.keep_cancelled_s,
-            TaskState.DEAD: config.keep_dead_s,
-        }
         silent_ms = round(config.worker_silent_s * 1000)
         idempotency_ms = round(config.idempotency_s * 1000)
-        work: list[Slice] = [
+        return [
             lambda tx, limit: keeper.reclaim(tx, limit, reachable_ms=self._reachable_ms()),
             settle_rest,
             make_due_ready,
+            end_pauses,
             self._queue.scheduler.fire_due,
             refill,
             self._queue.batcher.fire_due,
@@ -90,13 +96,6 @@ class Sweeper:
             ),
             lambda tx, limit: delete_old_idempotency(tx, limit, age_ms=self._forget_keys_ms(idempotency_ms)),
         ]
-        for state, age_s in kept_s.items():
-            if age_s >= 0:
-                work.append(partial(remove_kept_too_long, state=state, age_ms=age_s * 1000))
-        if config.keep_batches_s >= 0:
-            work.append(partial(remove_idle, age_ms=config.keep_batches_s * 1000))
-        work.append(give_back_pages)
-        return work
 
     async def run(self) -> None:
         """Sweeps until cancelled."""
@@ -117,6 +116,8 @@ class Sweeper:
         began_ms = self._clock.now_ms()
         if not self._compared:
             await self._store.write(self._compare_clocks, background=True)
+            # Else each enqueue for which there is no room would count anew.
+            await self._store.write(self._queue.quotas.settle, background=True)
             self._compared = True
         more = True
         while more:
@@ -177,6 +178,8 @@ class Sweeper:
         """Moves what is measured from a moment along with the wall clock."""
         self._steady_since = self._clock.monotonic()
         logger.warning("the wall clock stepped by %d ms: leases move with it", stepped_ms)
+        for retention in self._retentions:
+            retention.forget()
         self._queue.keeper.shift(tx, by_ms=stepped_ms)
         shift_heartbeats(tx, by_ms=stepped_ms)
         shift_buckets(tx, by_ms=stepped_ms)

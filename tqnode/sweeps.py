@@ -1,7 +1,6 @@
 """The sweeps: each does up to a limit of its work in one transaction."""
 
 from tqnode.queue.moves import Held, Movement, move
-from tqnode.queue.remove import remove
 from tqnode.sql import statement
 from tqnode.store import Reader, TaskEvent, Tx
 from tqnode.task import Reason, TaskState
@@ -9,7 +8,6 @@ from tqnode.task import Reason, TaskState
 _FIND_DUE = statement("find_due")
 _MAKE_READY = statement("make_ready")
 _FIND_OUTDATED = statement("find_outdated")
-_FIND_KEPT_TOO_LONG = statement("find_kept_too_long")
 _DELETE_SILENT = statement("delete_silent_workers")
 _SHIFT_HEARTBEATS = statement("shift_heartbeats")
 _AGE_HEARTBEATS = statement("age_heartbeats")
@@ -20,7 +18,7 @@ _NEXT = tuple(
         statement,
         (
             *("next_due", "next_lease_end", "next_expiry", "next_schedule", "next_settlement"),
-            *("next_token", "next_batch_event", "next_batch_cancel"),
+            *("next_token", "next_batch_event", "next_batch_cancel", "next_pause_end"),
         ),
     )
 )
@@ -58,14 +56,6 @@ def delete_outdated(tx: Tx, limit: int, *, movement: Movement) -> int:
             worker=None,
         )
         movement.cancel_found(tx, held, Reason.EXPIRED, receipt=row[8])
-    return len(rows)
-
-
-def remove_kept_too_long(tx: Tx, limit: int, *, state: TaskState, age_ms: int) -> int:
-    """Final tasks older than their retention: deleted."""
-    params = {"state": state, "before_ms": tx.now_ms - age_ms, "limit": limit}
-    rows = tx.all(_FIND_KEPT_TOO_LONG, params)
-    remove(tx, rows)
     return len(rows)
 
 

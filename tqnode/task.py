@@ -114,9 +114,25 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Whom to tell of its end."""
     limit_key: str | None = None
     """What limits on keys know it by."""
+    unsaid: int = 0
+    """What its maker left open, as the sum of :data:`UNSAID`: there its queue's own defaults come first."""
 
 
-class Enqueued(msgspec.Struct, frozen=True):
+UNSAID = {"priority": 1, "max_attempts": 2, "lease_ms": 4, "retry": 8, "timeout_ms": 16}
+"""The fields of a task that a queue may have defaults for."""
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a queue's own defaults gave, or would give, a task; None where they say nothing."""
+
+    priority: int | None = None
+    max_attempts: int | None = None
+    lease_ms: int | None = None
+    retry: bytes | None = None
+    timeout_ms: int | None = None
+
+
+class Enqueued(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one enqueue made or found."""
 
     id: str
@@ -124,6 +140,8 @@ class Enqueued(msgspec.Struct, frozen=True):
     duplicate: bool
     run_at_ms: int | None = None
     """None for a duplicate."""
+    given: Given | None = None
+    """What it has from its queue's own defaults; None if nothing."""
 
 
 class TaskError(msgspec.Struct, frozen=True):

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import TypeVar, Unpack
 
 from tq import calls, schedule_calls, wire
+from tq.async_queue_steering import AsyncQueueSteering
 
 T = TypeVar("T")
 
 
-class AsyncSteering(ABC):
+class AsyncSteering(AsyncQueueSteering, ABC):
     """The part of :class:`tq.AsyncClient` that is about everything but tasks."""
 
     @abstractmethod
@@ -37,14 +38,6 @@ class AsyncSteering(ABC):
     async def queue(self, name: str) -> wire.QueueInfo:
         """One queue with its counts by state."""
         return await self._call(calls.queue(name))
-
-    async def pause(self, name: str) -> wire.QueueInfo:
-        """Stops claims from a queue; running tasks go on."""
-        return await self._call(calls.pause(name))
-
-    async def resume(self, name: str) -> wire.QueueInfo:
-        """Allows claims from a queue again."""
-        return await self._call(calls.resume(name))
 
     async def purge(self, name: str, states: Sequence[str] | None = None) -> int:
         """Deletes a queue's tasks in ``states`` (default: the waiting ones); answers how many."""

@@ -215,14 +215,6 @@ def queue(name: str) -> Call[wire.QueueInfo]:
     return _read(f"/v1/queues/{_segment(name)}", wire.QueueInfo)
 
 
-def pause(name: str) -> Call[wire.QueueInfo]:
-    return _write(f"/v1/queues/{_segment(name)}/pause", None, wire.QueueInfo)
-
-
-def resume(name: str) -> Call[wire.QueueInfo]:
-    return _write(f"/v1/queues/{_segment(name)}/resume", None, wire.QueueInfo)
-
-
 def purge(name: str, states: Sequence[Any] | None) -> Call[int]:
     body = None if states is None else wire.Purge(states=list(states))
     purged = _reader(wire.Purged)

@@ -29,10 +29,10 @@
         ├── Conflict
         │   ├── LeaseLost        the token is not the task's current one
         │   ├── UniqueConflict   another task holds the key: ``task``
-        │   ├── WrongState, HandoverFailed, BatchFinished, BatchCancelled
+        │   ├── WrongState, HandoverFailed, BatchFinished, BatchCancelled, QueueDraining
         │   └── IdempotencyMismatch
         ├── Busy                 come again: ``retry_after_s``
-        │   └── QueueFull, Overloaded, Draining, DiskFull, ArchiveUnavailable, NoLeader
+        │   └── QueueFull (NodeFull), Overloaded, Draining, DiskFull, ArchiveUnavailable, NoLeader
         └── ServerError          the node failed: quote ``request_id``
 """
 
@@ -338,6 +338,10 @@ class WrongState(Conflict):
     """The task's state does not allow the operation."""
 
 
+class QueueDraining(Conflict):
+    """The queue is being drained: it takes no new tasks until it is resumed."""
+
+
 class IdempotencyMismatch(Conflict):
     """The idempotency key was used before with another body."""
 
@@ -347,7 +351,11 @@ class Busy(ApiError):
 
 
 class QueueFull(Busy):
-    """The queue holds as many tasks as the node allows."""
+    """The queue holds as much as it may; ``field`` says by which setting, ``limit`` is its value."""
+
+
+class NodeFull(QueueFull):
+    """All queues together hold as much as they may."""
 
 
 class Overloaded(Busy):

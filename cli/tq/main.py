@@ -39,12 +39,14 @@ COMMANDS = {
     "worker": Entry("tq.commands.worker", "worker", "Run a worker."),
     "workers": Entry("tq.commands.workers", "workers", "List the workers, or steer them."),
     "queues": Entry("tq.commands.queue", "queues", "List the queues with their counts."),
-    "queue": Entry("tq.commands.queue", "queue", "Pause, resume or purge a queue."),
+    "queue": Entry("tq.commands.queue", "queue", "Pause, drain, resume, set up or purge a queue."),
     "limit": Entry(
         "tq.commands.limit",
         "limit",
         "Limit how many tasks run at a time, or begin in a time.",
     ),
+    "pause": Entry("tq.commands.pausing", "pause", "Stop handing out tasks of any queue."),
+    "resume": Entry("tq.commands.pausing", "resume", "End the pause of all queues."),
     "schedule": Entry(
         "tq.commands.schedule",
         "schedule",

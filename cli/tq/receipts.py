@@ -18,13 +18,17 @@ _TOLD = frozenset(
     )
 )
 """What a whole answer is told from; what may come to be beside it, is for the node to answer."""
+_NOTHING = wire.Given()
 _read = msgspec.json.Decoder(wire.NewTask)
 _plain = _read.decode(b'{"kind": "k"}')
 _OTHERS = [(name, getattr(_plain, name)) for name in wire.NewTask.__struct_fields__ if name not in _TOLD]
 
 
 class Terms(NamedTuple):
-    """What a node gives a task that leaves it open; ``None`` where it has not been heard yet."""
+    """What a node gives a task that leaves it open; ``None`` where it has not been heard yet.
+
+    What a queue gives of its own comes with each answer, so that it is never out of date.
+    """
 
     max_attempts: int | None = None
     lease_s: float | None = None
@@ -36,10 +40,13 @@ class Terms(NamedTuple):
         )
 
     def heard(self, new: wire.NewTask, task: wire.Task) -> Terms:
-        """With what the whole answer to one task says of it."""
+        """With what the whole answer to one task says of it, but for what its queue gave."""
+        given = task.given or _NOTHING
         return Terms(
-            max_attempts=task.max_attempts if new.max_attempts is None else self.max_attempts,
-            lease_s=task.lease_s if new.lease_s is None else self.lease_s,
+            max_attempts=task.max_attempts
+            if new.max_attempts is None and given.max_attempts is None
+            else self.max_attempts,
+            lease_s=task.lease_s if new.lease_s is None and given.lease_s is None else self.lease_s,
         )
 
 
@@ -65,21 +72,26 @@ def told(new: wire.NewTask, row: wire.Enqueued, terms: Terms) -> wire.Task:
         terms: those of the node; they cover the task.
     """
     assert row.id is not None and row.state is not None and terms.cover(new)  # noqa: PT018, S101  # as sent
+    given = row.given or _NOTHING
+    # A task of which the queue gave nothing has the node's.
+    lease_s = given.lease_s or terms.lease_s or 0.0 if new.lease_s is None else _to_the_ms(new.lease_s)
+    priority = given.priority if new.priority is None else new.priority
     made_at = _stamp(int(row.id[:8] + row.id[9:13], 16))
     return wire.Task(
         id=row.id,
         queue=new.queue,
         kind=new.kind,
         state=row.state,
-        priority=new.priority,
+        priority=wire.PRIORITY if priority is None else priority,
         created_at=made_at,
         run_at=made_at,
         attempt=0,
-        max_attempts=(new.max_attempts or terms.max_attempts) or 0,
-        lease_s=(terms.lease_s or 0.0) if new.lease_s is None else _to_the_ms(new.lease_s),
+        max_attempts=new.max_attempts or given.max_attempts or terms.max_attempts or 0,
+        lease_s=lease_s,
         tags=list(dict.fromkeys(new.tags)),
-        retry=new.retry,
-        timeout_s=None if new.timeout_s is None else _to_the_ms(new.timeout_s),
+        retry=new.retry or given.retry,
+        timeout_s=given.timeout_s if new.timeout_s is None else _to_the_ms(new.timeout_s),
+        given=row.given,
     )
 
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import TypeVar, Unpack
 
 from tq import calls, schedule_calls, wire
+from tq.queue_steering import QueueSteering
 
 T = TypeVar("T")
 
 
-class Steering(ABC):
+class Steering(QueueSteering, ABC):
     """The part of :class:`tq.Client` that is about everything but tasks."""
 
     @abstractmethod
@@ -37,14 +38,6 @@ class Steering(ABC):
     def queue(self, name: str) -> wire.QueueInfo:
         """One queue with its counts by state."""
         return self._call(calls.queue(name))
-
-    def pause(self, name: str) -> wire.QueueInfo:
-        """Stops claims from a queue; running tasks go on."""
-        return self._call(calls.pause(name))
-
-    def resume(self, name: str) -> wire.QueueInfo:
-        """Allows claims from a queue again."""
-        return self._call(calls.resume(name))
 
     def purge(self, name: str, states: Sequence[str] | None = None) -> int:
         """Deletes a queue's tasks in ``states`` (default: the waiting ones); answers how many."""

@@ -76,7 +76,7 @@ class Server:
             def _any(self) -> None:
                 scripted._answer(self)
 
-            do_GET = do_POST = do_PUT = do_DELETE = _any  # noqa: N815, RUF100  # the names http.server calls
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815, RUF100  # as http.server calls
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Tests read `got` instead."""

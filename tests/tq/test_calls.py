@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 import tq
-from tq import calls, wire
+from tq import calls, queue_calls, wire
 
 ID = "018f0000-0000-7000-8000-000000000001"
 NOW = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC)
@@ -100,7 +100,7 @@ def test_filters_become_the_query() -> None:
 
 
 def test_a_name_stays_one_segment_of_the_path() -> None:
-    assert calls.pause("a/../b c?").path == "/v1/queues/a%2F..%2Fb%20c%3F/pause"
+    assert calls.queue("a/../b c?").path == "/v1/queues/a%2F..%2Fb%20c%3F"
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
@@ -176,7 +176,7 @@ def test_only_what_has_no_second_effect_may_be_repeated() -> None:
         calls.worker_heartbeat(ID, [wire.HeldLease(id=ID, token="t")]),
         calls.steer_worker(ID, "quiet"),
         calls.remove_worker(ID),
-        calls.pause("q"),
-        calls.resume("q"),
+        queue_calls.pause("q", for_s=None, until=None, reason=None),
+        queue_calls.resume("q"),
     ]
     assert {call.repeat for call in safe} == {calls.Repeat.SAFE}

@@ -40,7 +40,24 @@ def test_what_a_task_leaves_open_is_as_the_node_gave_it_before() -> None:
     terms = terms.heard(read(lease_s=1), whole)
     assert terms == Terms(max_attempts=4, lease_s=7.5)
     task = told(read(), ROW, terms)
-    assert (task.max_attempts, task.lease_s) == (4, 7.5)
+    assert (task.max_attempts, task.lease_s, task.priority) == (4, 7.5, 128)
+
+
+def test_what_a_queue_gave_is_told_and_is_not_taken_for_the_nodes() -> None:
+    given = wire.Given(lease_s=60.0, priority=7, timeout_s=3.0, retry=tq.Fixed(delay_s=1))
+    whole = msgspec.convert(task_row(ID) | {"max_attempts": 4, "lease_s": 60.0}, wire.Task)
+    whole.given = given
+    terms = Terms().heard(read(), whole)
+    assert terms == Terms(max_attempts=4)
+    terms = Terms(max_attempts=4, lease_s=30.0)
+    row = wire.Enqueued(id=ID, state="ready", given=given)
+    task = told(read(), row, terms)
+    assert (task.max_attempts, task.lease_s, task.priority, task.timeout_s) == (4, 60.0, 7, 3.0)
+    assert (task.retry, task.given) == (tq.Fixed(delay_s=1), given)
+    plain = told(read(), ROW, terms)
+    assert (plain.lease_s, plain.priority, plain.given) == (30.0, 128, None)
+    own = told(read(lease_s=2, priority=128), wire.Enqueued(id=ID, state="ready"), terms)
+    assert (own.lease_s, own.priority) == (2.0, 128)
 
 
 @pytest.mark.parametrize("row", [b"{}", b'{"kind":"k","priority":256}', b"[", b'{"kind":"k","unknown":1}'])

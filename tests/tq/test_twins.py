@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -99,7 +100,13 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
     "remove_worker": ((ID,), {}, None),
     "queues": ((), {}, {"queues": [QUEUE]}),
     "queue": (("q",), {}, QUEUE),
-    "pause": (("q",), {}, QUEUE),
+    "pause": (("q",), {"for_s": 60, "reason": "so"}, QUEUE),
+    "drain": (("q",), {}, QUEUE),
+    "settings": (("q",), {}, QUEUE),
+    "set_queue": (("q",), {"lease_s": 60.0, "retry": None}, QUEUE),
+    "node_pause": ((), {}, {"paused": False}),
+    "pause_all": ((), {"until": datetime(2026, 1, 31, tzinfo=UTC)}, {"paused": True}),
+    "resume_all": ((), {}, {"paused": False}),
     "resume": (("q",), {}, QUEUE),
     "purge": (("q", ["dead"]), {}, {"deleted": 3}),
     "put_schedule": (

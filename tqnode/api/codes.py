@@ -18,7 +18,7 @@ CODES: dict[str, Code] = {
     "route_not_found": Code(404, "There is nothing at this path."),
     "task_not_found": Code(404, "There is no such task, or it was deleted."),
     "worker_not_found": Code(404, "There is no such worker, or it fell silent and was dropped."),
-    "queue_not_found": Code(404, "No task was ever put in this queue."),
+    "queue_not_found": Code(404, "No task was ever put in this queue, and it has no settings."),
     "schedule_not_found": Code(404, "There is no such schedule."),
     "limit_not_found": Code(404, "There is no such limit."),
     "batch_not_found": Code(404, "There is no such batch, or it was deleted."),
@@ -60,9 +60,12 @@ CODES: dict[str, Code] = {
     "too_many_limits": Code(422, "There are as many limits as allowed, `limit`."),
     "outside_archive": Code(422, "The archive does not have that moment; `detail` says what it has."),
     "no_archive": Code(422, "The node keeps no archive: it runs without Litestream."),
+    "queue_draining": Code(409, "The queue is being drained: it takes no new tasks until it is resumed."),
     "queue_full": Code(
-        429, "The queue holds as many waiting tasks, or there are as many queues, as allowed."
+        429,
+        "The queue holds as much, or there are as many queues, as `limit` allows; `field` names it.",
     ),
+    "node_full": Code(429, "All queues together hold as much as `limit` allows; `field` names it."),
     "headers_too_large": Code(431, "The path and headers have too many bytes."),
     "internal": Code(500, "The node failed; its log has the reason under `request_id`."),
     "overloaded": Code(503, "The node has as much to do as it takes; Retry-After says when to come again."),

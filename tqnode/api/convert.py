@@ -16,10 +16,13 @@ from tqnode.config import Config
 from tqnode.errors import BadRequest, InvalidField
 from tqnode.queue.circles import check_acyclic
 from tqnode.queue.webhooks import QUEUE as RESERVED
-from tqnode.task import WAITING, Needs, TaskSpec, TaskState
+from tqnode.task import UNSAID, WAITING, Needs, TaskSpec, TaskState
 
 _encode = msgspec.json.Encoder().encode
 _NULL = b"null"
+_Terms = tuple[int, int, int, bytes | None, int | None, int]
+"""Priority, attempts, lease, retry policy and timeout of a task, and which of them were left open."""
+_ALL = sum(UNSAID.values())
 _NEEDS = {need.value: need for need in Needs}
 
 
@@ -60,6 +63,7 @@ class Conversion:
         self._lease_s_max = config.lease_s_max
         self._delay_ms_max = ms_of(config.delay_s_max)
         self._max_attempts = config.max_attempts
+        self._nothing_said: _Terms = (wire.PRIORITY, self._max_attempts, self._lease_ms, None, None, _ALL)
 
     def specs(self, tasks: Sequence[wire.NewTask], now_ms: int, *, field: str = "") -> list[TaskSpec]:
         """Each task of an array.
@@ -117,6 +121,16 @@ class Conversion:
         unique = task.unique
         if unique is not None:
             self._unique(unique)
+        if (
+            task.lease_s is None
+            and task.max_attempts is None
+            and task.priority is None
+            and task.retry is None
+            and task.timeout_s is None
+        ):
+            priority, max_attempts, lease_ms, retry, timeout_ms, unsaid = self._nothing_said
+        else:
+            priority, max_attempts, lease_ms, retry, timeout_ms, unsaid = self._said(task)
         after: tuple[bytes | int, ...] = ()
         if task.after:
             after = parents_of(task, refs or {}, limit=self._config.parents_max)
@@ -126,12 +140,12 @@ class Conversion:
             kind=task.kind,
             queue=task.queue,
             payload=payload,
-            priority=task.priority,
+            priority=priority,
             run_at_ms=run_at_ms,
-            max_attempts=self._max_attempts if task.max_attempts is None else task.max_attempts,
-            lease_ms=self._lease_ms if task.lease_s is None else self._lease_of(task.lease_s),
-            retry=None if task.retry is None else _encode(task.retry),
-            timeout_ms=None if task.timeout_s is None else max(1, ms_of(task.timeout_s)),
+            max_attempts=max_attempts,
+            lease_ms=lease_ms,
+            retry=retry,
+            timeout_ms=timeout_ms,
             expires_at_ms=self._expires_at_ms(task.expires_at, run_at_ms, now_ms),
             tags=self._tags(task.tags) if task.tags else (),
             meta=None if task.meta is UNSET else self._meta(task.meta),
@@ -139,7 +153,20 @@ class Conversion:
             needs=_NEEDS[task.after_policy] if after else None,
             webhook=self._hooks.of(task.webhook, task.queue) if task.webhook or self._by_queue else None,
             limit_key=None if task.limit_key is None else self.name(task.limit_key, "limit_key"),
+            unsaid=unsaid,
             **({} if unique is None else _key_of(unique)),
+        )
+
+    def _said(self, task: wire.NewTask) -> _Terms:
+        priority, max_attempts, lease_s = task.priority, task.max_attempts, task.lease_s
+        said = (priority, max_attempts, lease_s, task.retry, task.timeout_s)
+        return (
+            wire.PRIORITY if priority is None else priority,
+            self._max_attempts if max_attempts is None else max_attempts,
+            self._lease_ms if lease_s is None else self._lease_of(lease_s),
+            None if task.retry is None else _encode(task.retry),
+            None if task.timeout_s is None else max(1, ms_of(task.timeout_s)),
+            sum(bit for bit, value in zip(UNSAID.values(), said, strict=True) if value is None),
         )
 
     def _unique(self, unique: wire.Unique) -> None:

@@ -50,14 +50,15 @@ def problem_of(error: TqnodeError, *, request_id: str | None = None) -> wire.Pro
         request_id: what the log calls this request; None inside a batch's answer.
     """
     retry_after_s = error.retry_after_s if isinstance(error, errors.Busy) else None
+    limited = error if isinstance(error, errors.BadRequest | errors.QueueFull) else None
     return wire.Problem(
         type=f"/docs/api#{error.code}",
         title=error.code.replace("_", " ").capitalize(),
         status=status_of(error),
         code=error.code,
         detail=error.detail,
-        field=error.field if isinstance(error, errors.BadRequest) else None,
-        limit=error.limit if isinstance(error, errors.BadRequest) else None,
+        field=None if limited is None else limited.field,
+        limit=None if limited is None else limited.limit,
         task=error.task if isinstance(error, errors.Conflict) else None,
         retry_after_s=retry_after_s,
         request_id=request_id,

@@ -17,9 +17,10 @@ from tqnode.api.filters import LIST_PARAMETERS, list_query
 from tqnode.api.hooks import WEBHOOK_ERRORS
 from tqnode.api.past import AT, PAST_ERRORS, queue_at
 from tqnode.api.query import flag, moment, query_of
+from tqnode.api.queues import QUOTA_ERRORS
 from tqnode.api.route import Parameter, Route
 from tqnode.api.stamps import stamp, stamp_or_none
-from tqnode.api.views import seconds, seconds_or_none, task_of, webhook_of
+from tqnode.api.views import given_of, retry_of, seconds, seconds_or_none, task_of, webhook_of
 from tqnode.errors import BadRequest, IdempotencyMismatch, InvalidField, TqnodeError
 from tqnode.task import Enqueued, Idempotency, TaskSpec
 
@@ -66,6 +67,11 @@ def _made(new: wire.NewTask, spec: TaskSpec, enqueued: Enqueued) -> wire.Task:
     created_at_ms = ids.time_ms_of(enqueued.id)
     created_at = stamp(created_at_ms)
     run_at_ms = created_at_ms if enqueued.run_at_ms is None else enqueued.run_at_ms
+    given, retry = enqueued.given, new.retry
+    if given is not None:
+        said = {name: value for name, value in msgspec.structs.asdict(given).items() if value is not None}
+        spec = msgspec.structs.replace(spec, **said)
+        retry = retry_of(given.retry) or retry
     return wire.Task(
         id=enqueued.id,
         queue=spec.queue,
@@ -78,7 +84,7 @@ def _made(new: wire.NewTask, spec: TaskSpec, enqueued: Enqueued) -> wire.Task:
         max_attempts=spec.max_attempts,
         lease_s=seconds(spec.lease_ms),
         tags=list(spec.tags),
-        retry=new.retry,
+        retry=retry,
         timeout_s=seconds_or_none(spec.timeout_ms),
         expires_at=stamp_or_none(spec.expires_at_ms),
         unique_key=spec.unique_key,
@@ -86,6 +92,7 @@ def _made(new: wire.NewTask, spec: TaskSpec, enqueued: Enqueued) -> wire.Task:
         after=[ids.text(parent) for parent in spec.after if isinstance(parent, bytes)],
         after_policy=new.after_policy if new.after else None,
         webhook=webhook_of(spec.webhook),
+        given=given_of(given),
     )
 
 
@@ -126,7 +133,9 @@ def _row(made: Enqueued | TqnodeError, index: int = 0) -> wire.Enqueued:
         made = within(without_place(made), f"[{index}]")
     if isinstance(made, TqnodeError):
         return wire.Enqueued(error=problem_of(made))
-    return wire.Enqueued(id=made.id, state=made.state.value, duplicate=made.duplicate)
+    return wire.Enqueued(
+        id=made.id, state=made.state.value, duplicate=made.duplicate, given=given_of(made.given)
+    )
 
 
 def _judge_size(call: Call, tasks: Sequence[Any]) -> None:
@@ -214,7 +223,7 @@ ROUTES = [
             *DEPENDENCY_ERRORS,
             "unique_conflict",
             "idempotency_mismatch",
-            "queue_full",
+            *QUOTA_ERRORS,
             *WEBHOOK_ERRORS,
         ],
     ),

@@ -93,6 +93,19 @@ def webhook_of(hook: core.Webhook | None) -> wire.TaskWebhook | None:
     )
 
 
+def given_of(given: core.Given | None) -> wire.Given | None:
+    """What a new task has from its queue's settings."""
+    if given is None:
+        return None
+    return wire.Given(
+        priority=given.priority,
+        max_attempts=given.max_attempts,
+        lease_s=seconds_or_none(given.lease_ms),
+        retry=retry_of(given.retry),
+        timeout_s=seconds_or_none(given.timeout_ms),
+    )
+
+
 def error_of(error: core.TaskError) -> wire.TaskError:
     """One failed attempt."""
     return wire.TaskError(

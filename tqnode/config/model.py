@@ -78,6 +78,20 @@ class Config:
     queue_depth_max: int = setting(
         10_000_000, "Most waiting tasks of one queue.", unit="tasks", low=1, high=1_000_000_000
     )
+    depth_max: int = setting(
+        0,
+        "Most waiting tasks of all queues together; 0 for no limit.",
+        unit="tasks",
+        low=0,
+        high=1_000_000_000,
+    )
+    bytes_max: int = setting(
+        0,
+        "Most bytes of payload and meta in the waiting and running tasks of all queues; 0 for no limit.",
+        unit="bytes",
+        low=0,
+        high=1024 * 1024 * MIB,
+    )
     claim_max: int = setting(1000, "Most tasks of one claim.", unit="tasks", low=1, high=1000)
     claim_wait_s_max: float = setting(60.0, "Longest wait of one claim.", unit="seconds", low=0, high=60)
     waiting_claims_max: int = setting(

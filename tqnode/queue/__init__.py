@@ -29,6 +29,7 @@ from tqnode.queue.listing import Filters, Page
 from tqnode.queue.manage import Manager
 from tqnode.queue.moves import Movement
 from tqnode.queue.queues import QueueInfo
+from tqnode.queue.quotas import Quotas
 from tqnode.queue.registry import Registry
 from tqnode.queue.rows import read_task
 from tqnode.queue.scheduler import Scheduler
@@ -83,7 +84,8 @@ class Queue:
         self._clock = clock
         self._rng = rng
         movement = Movement(config)
-        self._enqueuer = Enqueuer(config, rng)
+        self.quotas = Quotas(config)
+        self._enqueuer = Enqueuer(config, self.quotas, rng)
         self._intake = Intake(store, self._enqueuer, waiting_max=config.writer_backlog_max)
         self._finisher = Finisher(rng=rng, metrics=metrics, enqueuer=self._enqueuer, movement=movement)
         self._manager = Manager(movement)
@@ -93,7 +95,7 @@ class Queue:
         self.batcher = Batcher(store, enqueuer=self._enqueuer, movement=movement, rng=rng)
         self.keeper = Keeper(config, metrics=metrics, movement=movement)
         self.movement = movement
-        self.catalogue = Catalogue(store, clock)
+        self.catalogue = Catalogue(store, clock, queues_max=config.queues_max)
         self.registry = Registry(store, self.keeper, rng, limit=config.workers_max)
         self.waiting = Waiting(limit=config.waiting_claims_max)
         self.hub = Hub(

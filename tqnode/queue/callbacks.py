@@ -66,7 +66,7 @@ class Callbacks:
         if row is not None:
             spec = task_of(template_of(*row), batch, event, now_ms=tx.now_ms)
             try:
-                (made,) = tx.atomically(partial(self._enqueuer.enqueue, tx, [spec]))
+                (made,) = tx.atomically(partial(self._enqueuer.enqueue, tx, [spec], follows=True))
             except QueueFull as error:
                 logger.warning("batch %s waits with its callback: %s", batch.id, error.detail)
                 due_ms = tx.now_ms + round(error.retry_after_s * 1000)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.queue import token
+from tqnode.queue.controls import controls_of
 from tqnode.queue.inputs import with_inputs
 from tqnode.queue.lanes import Lanes
 from tqnode.queue.membership import with_batches
@@ -47,6 +48,9 @@ def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask] | None:
     steered = tx.one(_FIND_WORKER_STATE, {"id": ask.worker})
     if steered is not None and steered[0] != "run":
         return None
+    controls = controls_of(tx)
+    if controls.pause is not None and controls.stands_still(tx.now_ms):
+        return []
     claimed: list[ClaimedTask] = []
     room = PAYLOADS_MAX
     secret = rng.bits(token.SECRET_BITS)
@@ -55,7 +59,7 @@ def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask] | None:
         if wanted == 0 or room <= 0:
             break
         known = tx.one(_FIND_QUEUE, {"queue": queue})
-        if known is None or known[0]:
+        if known is None or (known[0] and controls.pauses_queue(queue, tx.now_ms)):
             continue
         params = {
             "queue": queue,

@@ -1,6 +1,6 @@
 """Makes tasks: all of a request or none."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import repeat
 from operator import attrgetter
@@ -10,9 +10,11 @@ import msgspec
 from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.config import Config
-from tqnode.errors import IdempotencyMismatch, QueueFull, TqnodeError, UniqueConflict
-from tqnode.queue import linking, membership, webhooks
+from tqnode.errors import IdempotencyMismatch, TqnodeError, UniqueConflict
+from tqnode.queue import linking, membership, roster, webhooks
+from tqnode.queue.controls import controls_of
 from tqnode.queue.moves import counts
+from tqnode.queue.quotas import Quotas
 from tqnode.queue.remove import replace_tags
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
@@ -28,14 +30,8 @@ _FORGET_PARENTS = statement("forget_parents")
 _REPLACE_TASK = statement("replace_task")
 _REPLACE_BODY = statement("replace_body")
 _FIND_QUEUE = statement("find_queue")
-_FIND_EMPTY_QUEUES = statement("find_empty_queues")
-_DROP_QUEUE = statement("drop_queue")
-_DROP_TALLIES = statement("drop_tallies")
-_COUNT_QUEUES = statement("count_queues")
-_ADD_QUEUE = statement("add_queue")
 _READ_DEPTH = statement("read_depth")
 _MARK_KEYED = statement("mark_keyed")
-_DROP_TURNS = statement("drop_turns")
 _FIND_IDEMPOTENCY = statement("find_idempotency")
 _ADD_IDEMPOTENCY = statement("add_idempotency")
 
@@ -54,12 +50,14 @@ class Enqueuer:
     """The enqueue operations.
 
     Args:
-        config: the limits on queues.
+        config: the limit on their number.
+        quotas: the limits on what waits in them.
         rng: the ids' random bits.
     """
 
-    def __init__(self, config: Config, rng: Rng) -> None:
+    def __init__(self, config: Config, quotas: Quotas, rng: Rng) -> None:
         self._config = config
+        self._quotas = quotas
         self._rng = rng
 
     def once(self, tx: Tx, specs: Sequence[TaskSpec], idempotency: Idempotency | None) -> list[Enqueued]:
@@ -68,6 +66,7 @@ class Enqueuer:
         Raises:
             IdempotencyMismatch: the key came with another body.
             UniqueConflict: a task's key is held and it said ``reject``.
+            QueueDraining: a queue takes no new tasks.
             QueueFull: a queue would be deeper, or there would be more queues, than the limits allow.
         """
         known = known_answer(tx, idempotency)
@@ -104,24 +103,42 @@ class Enqueuer:
         remember(tx, idempotency, made)
         return answers
 
-    def enqueue(self, tx: Tx, specs: Sequence[TaskSpec], *, batch: int | None = None) -> list[Enqueued]:
+    def enqueue(
+        self, tx: Tx, specs: Sequence[TaskSpec], *, batch: int | None = None, follows: bool = False
+    ) -> list[Enqueued]:
         """Enqueues all of ``specs`` or raises, having written nothing that survives.
 
         Args:
+            specs: the tasks; what they leave open, their queue's own defaults say first.
             batch: the row number of the batch that new ones become members of, None for none.
+            follows: whether they go on what is running already: a drain lets such in.
 
         Raises:
             UniqueConflict: as in :meth:`once`.
+            QueueDraining: as in :meth:`once`.
             QueueFull: as in :meth:`once`.
             InvalidField: a task is to wait for one that is not there.
         """
+        controls = controls_of(tx)
+        if not controls.given:
+            return self._enter(tx, specs, batch=batch, follows=follows)
+        filled = list(map(controls.filled, specs))
+        made = self._enter(tx, [spec for spec, _ in filled], batch=batch, follows=follows)
+        return [
+            one if given is None or one.duplicate else msgspec.structs.replace(one, given=given)
+            for one, (_, given) in zip(made, filled, strict=True)
+        ]
+
+    def _enter(
+        self, tx: Tx, specs: Sequence[TaskSpec], *, batch: int | None, follows: bool
+    ) -> list[Enqueued]:
         if any(map(_after, specs)):
             # Before the first write: what is undone after that costs the whole group a second run.
             stored = linking.find_parents(tx, specs)
-            self._admit(tx, specs)
+            self._admit(tx, specs, follows=follows)
             made = self._make_all(tx, specs, linked=True, batch=batch)
             return linking.link(tx, specs, made, stored)
-        self._admit(tx, specs)
+        self._admit(tx, specs, follows=follows)
         return self._make_all(tx, specs, batch=batch)
 
     def _make_all(
@@ -205,29 +222,21 @@ class Enqueuer:
             tx.moved(queue, None, state, tasks)
         return list(map(Enqueued, ids.texts(packed), states, repeat(False), runs_at_ms))
 
-    def _admit(self, tx: Tx, specs: Sequence[TaskSpec]) -> None:
+    def _admit(self, tx: Tx, specs: Sequence[TaskSpec], *, follows: bool) -> None:
         """Makes the queues that are new; refuses what would go beyond the limits."""
         more: dict[str, int] = {}
         for spec in specs:
             more[spec.queue] = more.get(spec.queue, 0) + 1
-        limit = self._config.queue_depth_max
         new = []
-        for queue, count in more.items():
-            depth = tx.depths.get(queue)
-            if depth is None:
+        for queue in more:
+            if queue not in tx.depths:
                 if tx.one(_FIND_QUEUE, {"queue": queue}) is None:
                     new.append(queue)
                 (tallied,) = tx.one(_READ_DEPTH, {"queue": queue}) or (0,)
-                depth = tx.know_depth(queue, tallied)
-            if depth + count > limit:
-                raise QueueFull(
-                    f"queue {queue} holds {depth} waiting tasks; its limit is {limit}", retry_after_s=5.0
-                )
+                tx.know_depth(queue, tallied)
+        self._quotas.admit(tx, specs, more, follows=follows)
         for queue in new:
-            (queues,) = tx.one(_COUNT_QUEUES) or (0,)
-            if queues >= self._config.queues_max and not _drop_empty_queues(tx, more):
-                raise QueueFull(f"there are {queues} queues already, the most allowed", retry_after_s=60.0)
-            tx.run(_ADD_QUEUE, {"queue": queue, "now_ms": tx.now_ms})
+            roster.add(tx, queue, queues_max=self._config.queues_max, wanted=more)
         if any(map(_limit_key, specs)):
             for queue in {spec.queue for spec in specs if spec.limit_key is not None}:
                 tx.run(_MARK_KEYED, {"queue": queue})
@@ -340,19 +349,3 @@ def remember(tx: Tx, idempotency: Idempotency | None, answer: object) -> None:
             "now_ms": tx.now_ms,
         }
         tx.run(_ADD_IDEMPOTENCY, row)
-
-
-def _drop_empty_queues(tx: Tx, wanted: Iterable[str]) -> int:
-    """Forgets the queues without a task that nobody has paused, but for the wanted ones; how many.
-
-    Without that, names that are used once would use up the number of queues for good.
-    """
-    # What this group did is not in the tallies yet.
-    touched = {move[0] for move in tx.effects.moves} | {*wanted}
-    empty = [name for (name,) in tx.all(_FIND_EMPTY_QUEUES) if name not in touched]
-    for name in empty:
-        tx.run(_DROP_QUEUE, {"queue": name})
-        tx.run(_DROP_TALLIES, {"queue": name})
-        tx.run(_DROP_TURNS, {"queue": name})
-        tx.depths.pop(name, None)
-    return len(empty)

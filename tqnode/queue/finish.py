@@ -166,7 +166,7 @@ class Finisher:
         then: tuple[str, ...] = ()
         if asked.then:
             try:
-                then = tuple(made.id for made in self._enqueuer.enqueue(tx, asked.then))
+                then = tuple(made.id for made in self._enqueuer.enqueue(tx, asked.then, follows=True))
             except InvalidField as error:
                 raise InvalidField(error.detail, field=f"then{error.field}", code=error.code) from None
         finished = Finished(id=asked.id, state=TaskState.SUCCEEDED, then=then)

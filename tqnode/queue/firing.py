@@ -13,7 +13,7 @@ from itertools import takewhile
 import msgspec
 
 from tqnode import ids
-from tqnode.errors import InvalidField, QueueFull, UniqueConflict
+from tqnode.errors import InvalidField, QueueDraining, QueueFull, UniqueConflict
 from tqnode.metrics import Metrics
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.manage import Manager
@@ -38,6 +38,8 @@ PIECES_A_TICK = 4
 """Pieces of a slice that one tick counts for: it is about so many times the work of others."""
 BROKEN_MS = 60_000
 """After which a schedule that can't be reckoned is looked at again."""
+DRAINED_S = 5.0
+"""After which a schedule looks again whether its queue takes tasks."""
 META_KEY = "schedule"
 
 logger = logging.getLogger(__name__)
@@ -136,9 +138,10 @@ class Firing:
                 schedule = tx.atomically(partial(self._tick, tx, schedule, tick, late=tick in now.late))
             except UniqueConflict:
                 schedule = self._left_out(schedule, "unique")
-            except QueueFull as error:
+            except (QueueFull, QueueDraining) as error:
                 logger.warning("schedule %s waits: %s", schedule.name, error.detail)
-                next_ms, due_ms = tick, tx.now_ms + round(error.retry_after_s * 1000)
+                wait_s = error.retry_after_s if isinstance(error, QueueFull) else DRAINED_S
+                next_ms, due_ms = tick, tx.now_ms + round(wait_s * 1000)
                 done_ms = schedule.done_ms
                 break
             schedule = msgspec.structs.replace(schedule, done_ms=tick)
@@ -163,6 +166,7 @@ class Firing:
         """Makes a tick's task, if the last one's does not stand in the way.
 
         Raises:
+            QueueDraining: its queue takes no new tasks.
             QueueFull: there is no room for it.
             UniqueConflict: another task holds its key, and goes on to.
         """

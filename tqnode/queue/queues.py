@@ -1,4 +1,4 @@
-"""The queues: their counts, pause and resume, purge."""
+"""The queues: as they stand, and purged."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,10 @@ import msgspec
 
 from tqnode.clock import Clock
 from tqnode.errors import NotFound
+from tqnode.queue.controls import pause_of, settings_of
 from tqnode.queue.remove import remove
 from tqnode.queue.rows import Reads
+from tqnode.settings import NO_SETTINGS, Pause, QueueSettings
 from tqnode.sql import statement
 from tqnode.store.readers import Reader
 from tqnode.store.tx import Tx
@@ -17,7 +19,7 @@ _FIND = statement("find_queue")
 _READ = statement("read_queues")
 _READ_TALLIES = statement("read_tallies")
 _READ_OLDEST = statement("read_oldest_ready")
-_SET_PAUSED = statement("set_paused")
+_READ_BYTES = statement("read_byte_tallies")
 _PURGE_REACH = statement("purge_reach")
 _PURGE_SLICE = statement("purge_slice")
 
@@ -32,6 +34,11 @@ class QueueInfo(msgspec.Struct, frozen=True):
     paused: bool
     counts: dict[str, int]
     oldest_ready_age_ms: int | None
+    pause: Pause | None = None
+    draining: bool = False
+    settings: QueueSettings = NO_SETTINGS
+    bytes: int | None = None
+    """Of its waiting and running tasks, if these are counted."""
 
 
 def infos(reader: Reader, clock: Clock, name: str | None = None) -> list[QueueInfo]:
@@ -39,14 +46,30 @@ def infos(reader: Reader, clock: Clock, name: str | None = None) -> list[QueueIn
     counts: dict[str, dict[str, int]] = {}
     for queue, state, tasks in reader.all(_READ_TALLIES, {"queue": name}):
         counts.setdefault(queue, {})[state] = tasks
+    bytes_of: dict[str, int] = dict(reader.all(_READ_BYTES))
+    now_ms = clock.now_ms()
     found = []
-    for queue, paused in reader.all(_READ, {"queue": name}):
+    for row in reader.all(_READ, {"queue": name}):
+        queue, pause = row[0], pause_of(row)
+        if pause is not None and pause.over(now_ms):
+            pause = None
         held = counts.get(queue, {})
         age_ms = None
         if held.get(TaskState.READY):
             (oldest_ms,) = reader.one(_READ_OLDEST, {"queue": queue}) or (None,)
-            age_ms = None if oldest_ms is None else max(0, clock.now_ms() - oldest_ms)
-        found.append(QueueInfo(queue, bool(paused), held, age_ms))
+            age_ms = None if oldest_ms is None else max(0, now_ms - oldest_ms)
+        found.append(
+            QueueInfo(
+                queue=queue,
+                paused=pause is not None,
+                counts=held,
+                oldest_ready_age_ms=age_ms,
+                pause=pause,
+                draining=bool(row[6]),
+                settings=settings_of(row[7]),
+                bytes=bytes_of.get(queue),
+            )
+        )
     return found
 
 
@@ -61,18 +84,6 @@ def require(reader: Reads, name: str) -> None:
     """
     if not exists(reader, name):
         raise NotFound("queue", name)
-
-
-def set_paused(tx: Tx, name: str, *, paused: bool) -> None:
-    """Pauses or resumes a queue; a paused one takes tasks in but gives none out.
-
-    Raises:
-        NotFound: there is no such queue.
-    """
-    require(tx, name)
-    tx.run(_SET_PAUSED, {"queue": name, "paused": paused})
-    if not paused:
-        tx.effects.resumed.append(name)
 
 
 def last_seq(tx: Tx, name: str) -> int:

@@ -23,10 +23,12 @@ class Sliced:
 
     Args:
         work: does up to the given number of pieces; answers how many it did.
+        settled: called once a slice is committed; until then it may have come to nothing.
     """
 
-    def __init__(self, work: Slice) -> None:
+    def __init__(self, work: Slice, *, settled: Callable[[], None] | None = None) -> None:
         self.work = work
+        self._settled = settled
         self.limit = SLICE_MIN
         self.full = False
         """Whether the last slice did as much as it was allowed: there may be more to do."""
@@ -41,6 +43,8 @@ class Sliced:
 
     def settle(self) -> None:
         """Sizes the next slice after the one that was done."""
+        if self._settled is not None:
+            self._settled()
         self.full = self._done >= self.limit
         self.adapt(self._took_s, full=self.full)
 

@@ -140,7 +140,7 @@ class Waiting:
                 break
             self._probe(Probe(*freed))
         for queue in effects.resumed:
-            for waiter in list(self._lines.get(queue, ())):
+            for waiter in self._all() if queue is None else list(self._lines.get(queue, ())):
                 self._wake(waiter, None)
         if effects.steered:
             for waiter in self._all():

@@ -40,6 +40,12 @@ def statement(name: str) -> str:
 
 
 @cache
+def script(name: str) -> str:
+    """Several statements that are run together, from ``scripts/<name>.sql``."""
+    return (resources.files(__name__) / "scripts" / f"{name}.sql").read_text()
+
+
+@cache
 def statement_of_rows(name: str, count: int) -> str:
     """The INSERT under that name, which ends with one row of parameters, for ``count`` rows.
 

@@ -10,7 +10,8 @@ SELECT :queue, :now_ms, 2 * EXISTS (SELECT 1 FROM limit_rule WHERE queue = :queu
 
 -- name: find_empty_queues
 SELECT name FROM queue
-WHERE NOT paused AND NOT EXISTS (SELECT 1 FROM tally WHERE queue = name AND tasks > 0)
+WHERE NOT paused AND NOT draining AND settings IS NULL
+    AND NOT EXISTS (SELECT 1 FROM tally WHERE queue = name AND tasks > 0)
 
 -- name: drop_queue
 DELETE FROM queue WHERE name = :queue
@@ -18,15 +19,13 @@ DELETE FROM queue WHERE name = :queue
 -- name: drop_tallies
 DELETE FROM tally WHERE queue = :queue
 
--- name: set_paused
-UPDATE queue SET paused = :paused WHERE name = :queue
-
 -- name: read_depth
 SELECT coalesce(sum(tasks), 0) FROM tally
 WHERE queue = :queue AND state IN ('blocked', 'scheduled', 'ready')
 
 -- name: read_queues
-SELECT name, paused FROM queue WHERE :queue IS NULL OR name = :queue ORDER BY name
+SELECT name, paused, paused_at_ms, created_at_ms, paused_until_ms, pause_reason, draining, settings FROM queue
+WHERE :queue IS NULL OR name = :queue ORDER BY name
 
 -- name: read_tallies
 SELECT queue, state, tasks FROM tally WHERE tasks > 0 AND (:queue IS NULL OR queue = :queue)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import apsw
 import msgspec
 
+from tqnode.settings import Controls
 from tqnode.sql import statement, statement_of_rows
 from tqnode.task import WAITING, TaskState
 
@@ -27,6 +28,8 @@ _START_TALLY = statement("start_tally")
 ROWS_MAX = 32
 """Rows in one INSERT. More save nothing; each number of rows has its own compiled statement, all of which the
 connection keeps."""
+NODE = ""
+"""What stands for all queues together: no queue has an empty name."""
 SETTLING_MAX = 512
 """How many dependencies on tasks that end in it one transaction settles."""
 
@@ -55,8 +58,8 @@ class Effects:
         self.events: list[TaskEvent] = []
         self.ready: list[tuple[str, str | None, int]] = []
         """(queue, kind or None for any, priority) of each task that became claimable."""
-        self.resumed: list[str] = []
-        """Queues that give out tasks again."""
+        self.resumed: list[str | None] = []
+        """Queues that give out tasks again; None for all."""
         self.steered: list[str] = []
         """Workers told to run again."""
         self.due_ms: list[int] = []
@@ -112,12 +115,15 @@ class Tx:
         next_seq: the next free row number.
         last_id_ms: the newest id's time, which the next ids don't go below.
         depths: those of the group before, if it was committed: nobody else writes.
+        controls: likewise.
     """
 
     __slots__ = (
         "_connection",
         "_noted",
         "_owed",
+        "controls",
+        "controls_changed",
         "depths",
         "effects",
         "id_ms",
@@ -137,6 +143,7 @@ class Tx:
         next_seq: int,
         last_id_ms: int,
         depths: dict[str, int] | None = None,
+        controls: Controls | None = None,
     ) -> None:
         self._connection = connection
         self.now_ms = now_ms
@@ -144,9 +151,13 @@ class Tx:
         self.id_ms = max(now_ms, last_id_ms)
         self.effects = Effects()
         self.depths: dict[str, int] = {} if depths is None else depths
-        """How many tasks wait now in the queues that were looked up."""
+        """How many tasks wait now in the queues that were looked up; the empty name is the node."""
         self.memo: dict[str, object] = {}
         """What operations have read that changes seldom, for those after them."""
+        self.controls = controls
+        """What the node and its queues were told; None while that is not known."""
+        self.controls_changed = False
+        """Whether an operation changed it."""
         self.settling_left = SETTLING_MAX
         """What is left of :data:`SETTLING_MAX`."""
         self.joined = 0
@@ -249,11 +260,18 @@ class Tx:
         self._noted = sum(len(rows) for _, rows in self.effects.inserts)
         self.depths.clear()
         self.memo.clear()
+        if self.controls_changed:
+            self.controls = None
 
     def give_back_pages(self, pages: int) -> None:
         """Shortens the file by up to ``pages`` free pages."""
         self.flush()
         self._connection.pragma("incremental_vacuum", pages)
+
+    def run_script(self, sql: str) -> None:
+        """Runs several statements without parameters."""
+        self.flush()
+        self._connection.execute(sql)
 
     def take_seqs(self, count: int) -> range:
         """Row numbers that no task has, one after the other."""
@@ -264,15 +282,18 @@ class Tx:
     def moved(self, queue: str, before: TaskState | None, after: TaskState | None, tasks: int = 1) -> None:
         """Notes for the tallies that ``tasks`` left ``before`` for ``after``; None is not existing."""
         self.effects.moves.append((queue, before, after, tasks))
-        if queue in self.depths:
-            self.depths[queue] += tasks * ((after in WAITING) - (before in WAITING))
+        depths = self.depths
+        if queue in depths:
+            depths[queue] += tasks * ((after in WAITING) - (before in WAITING))
+        if NODE in depths:
+            depths[NODE] += tasks * ((after in WAITING) - (before in WAITING))
 
     def know_depth(self, queue: str, tallied: int) -> int:
         """Takes in what the tallies say of a queue; how many tasks wait there with the moves since."""
         depth = tallied + sum(
             tasks * ((after in WAITING) - (before in WAITING))
             for name, before, after, tasks in self.effects.moves
-            if name == queue
+            if name == queue or queue == NODE
         )
         self.depths[queue] = depth
         return depth

@@ -19,6 +19,7 @@ from tqnode.clock import Clock, moment
 from tqnode.errors import DiskFull, Draining, OutcomeUnknown, Overloaded, TqnodeError
 from tqnode.ids import seq_of
 from tqnode.metrics import Metrics
+from tqnode.settings import Controls
 from tqnode.sql import statement
 from tqnode.store.gate import Gate
 from tqnode.store.shown import Shown
@@ -103,6 +104,7 @@ class Writer:
         self._asleep = self._paused = self._busy = self._closing = False
         self._resting = 0
         self._depths: dict[str, int] = {}
+        self._controls: Controls | None = None
         self._seen = moment(clock, within_s=STEP_MS / 10_000)
         self.commit_s = 0.0
         self._refusing: TqnodeError | None = None
@@ -280,13 +282,16 @@ class Writer:
         changes = self._connection.total_changes()
         execute(_BEGIN)
         now_ms, monotonic = seen = moment(self._clock, within_s=STEP_MS / 10_000)
-        depths, self._depths = self._depths, {}  # unknown again, should this group come to nothing
+        # Unknown again, should this group come to nothing.
+        depths, self._depths = self._depths, {}
+        controls, self._controls = self._controls, None
         tx = Tx(
             self._connection,
             now_ms=now_ms,
             next_seq=self._next_seq,
             last_id_ms=self._id_ms,
             depths=depths,
+            controls=controls,
         )
         stepped_ms = now_ms - self._seen[0] - round(1000 * (monotonic - self._seen[1]))
         if abs(stepped_ms) >= STEP_MS:
@@ -311,6 +316,7 @@ class Writer:
         self._next_seq = tx.next_seq
         self._id_ms = tx.id_ms
         self._depths = tx.depths
+        self._controls = tx.controls
         self._seen = seen
         return tx.effects
 

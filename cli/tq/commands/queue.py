@@ -1,7 +1,9 @@
-"""Commands about queues: queues, queue pause, queue resume, queue purge."""
+"""Commands about queues: queues, queue pause, queue drain, queue resume, queue purge."""
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -17,12 +19,14 @@ from tq.commands.base import (
     node_options,
     note,
 )
+from tq.commands.pausing import check_pause, pause_options
+from tq.commands.queue_settings import set_queue, show
 from tq.commands.values import STATES
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tq.wire import QueueInfo
+    from tq.wire import Pause, QueueInfo
 
 # The order in which a task passes through them.
 _SHOWN = ("ready", "running", "scheduled", "blocked", "succeeded", "dead", "cancelled")
@@ -38,15 +42,37 @@ def queue_table(infos: "Sequence[QueueInfo]") -> "Table":
     shown = _shown(infos)
     columns = [Column("QUEUE", cut=True), *(Column(state.upper(), right=True) for state in shown)]
     columns.append(Column("OLDEST", right=True))
-    if any(info.paused for info in infos):
+    if any(info.paused or info.draining for info in infos):
         columns.append(Column(""))
     rows = []
     for info in infos:
         counts = [str(info.counts.get(state, 0) or "·") for state in shown]
         oldest = "" if info.oldest_ready_age_s is None else span(int(info.oldest_ready_age_s))
-        paused = "paused" if info.paused else ""
-        rows.append([info.queue, *counts, oldest, paused][: len(columns)])
+        rows.append([info.queue, *counts, oldest, standing(info)][: len(columns)])
     return table(columns, rows)
+
+
+def standing(info: "QueueInfo") -> str:
+    """What keeps a queue from working as usual, in few words."""
+    words = []
+    if info.paused:
+        words.append(pause_words(info.pause))
+    if info.draining:
+        words.append("draining")
+    return ", ".join(words)
+
+
+def pause_words(pause: "Pause | None") -> str:
+    """A pause in few words."""
+    from tq.commands.values import now
+    from tq.output import parse_stamp, span
+
+    if pause is None:
+        return "paused"
+    left = ""
+    if pause.until is not None:
+        left = f" for {span(max(0.0, (parse_stamp(pause.until) - now()).total_seconds()))}"
+    return f"paused{left}" + (f": {pause.reason}" if pause.reason else "")
 
 
 def _shown(infos: "Sequence[QueueInfo]") -> list[str]:
@@ -72,37 +98,74 @@ def queues(names: tuple[str, ...], as_json: bool) -> None:
 
     OLDEST is how long the longest-waiting ready task has been ready.
     """
+    from tq.errors import NotFound
+    from tq.output import safe
+
+    whole = None
     with connect() as client:
         infos = [client.queue(name) for name in names] if names else client.queues()
+        if not as_json and infos:
+            with suppress(NotFound):  # a node of an older version
+                whole = client.node_pause()
     _write(infos, as_json=as_json)
+    if whole is not None and whole.paused:
+        note(safe(f"the whole node is {pause_words(whole.pause)}; tq resume ends that", one_line=True))
     if not infos:
         note("no queues yet: the first task makes one")
 
 
 @click.group(
-    "queue", cls=Group, examples=("tq queue pause images", "tq queue purge images --state dead --yes")
+    "queue",
+    cls=Group,
+    examples=(
+        "tq queue pause images --for 10m",
+        "tq queue set images --lease 60s --depth-max 1000",
+        "tq queue purge images --state dead --yes",
+    ),
 )
 def queue() -> None:
-    """Pause, resume or purge a queue."""
+    """Pause, drain, resume, set up or purge a queue."""
 
 
-@command("pause", examples=("tq queue pause images",))
+@command("pause", examples=("tq queue pause images", "tq queue pause images --for 10m --reason deploy"))
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_queues)
+@pause_options
 @json_option()
-def pause(names: tuple[str, ...], as_json: bool) -> None:
+def pause(
+    names: tuple[str, ...],
+    for_s: float | None,
+    until: datetime | None,
+    reason: str | None,
+    as_json: bool,
+) -> None:
     """Stop handing out a queue's tasks.
 
-    Tasks that run go on, and new ones may be enqueued.
+    Tasks that run go on, and new ones may be enqueued. With --for or --until the pause ends by itself.
+    """
+    check_pause(for_s, until)
+    with connect() as client:
+        infos = [client.pause(name, for_s=for_s, until=until, reason=reason) for name in names]
+    _write(infos, as_json=as_json)
+
+
+@command("drain", examples=("tq queue drain images", "tq queue drain images && tq queues images"))
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_queues)
+@json_option()
+def drain(names: tuple[str, ...], as_json: bool) -> None:
+    """Take no new tasks into a queue, and hand out those it has.
+
+    What follows from its tasks is let in: retries, and tasks that a completion brings. It ends with
+    "tq queue resume".
     """
     with connect() as client:
-        _write([client.pause(name) for name in names], as_json=as_json)
+        _write([client.drain(name) for name in names], as_json=as_json)
 
 
 @command("resume", examples=("tq queue resume images",))
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_queues)
 @json_option()
 def resume(names: tuple[str, ...], as_json: bool) -> None:
-    """Hand out a paused queue's tasks again."""
+    """End a queue's pause, and its drain."""
     with connect() as client:
         _write([client.resume(name) for name in names], as_json=as_json)
 
@@ -147,5 +210,5 @@ def _agreed(info: "QueueInfo", states: Sequence[str]) -> bool:
 
 
 queue.params.extend(node_options())
-for _command in (pause, resume, purge):
+for _command in (pause, drain, resume, set_queue, show, purge):
     queue.add_command(_command)

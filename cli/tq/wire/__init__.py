@@ -39,12 +39,14 @@ from tq.wire.cluster import Cluster, ClusterNode, HandedOver, Handover, LogPosit
 from tq.wire.enqueue import (
     Enqueued,
     EnqueuedMany,
+    Given,
     NewTask,
     Unique,
 )
 from tq.wire.graph import Graph, GraphEdge, GraphNode
 from tq.wire.limit import Limit, LimitPage, NewLimit
 from tq.wire.names import (
+    PRIORITY,
     AfterPolicy,
     Answer,
     Id,
@@ -65,7 +67,20 @@ from tq.wire.names import (
     WorkerState,
 )
 from tq.wire.problem import Problem
-from tq.wire.queue import Health, Purge, Purged, QueueInfo, Queues, Stats, TaskEvent
+from tq.wire.queue import (
+    Health,
+    NewPause,
+    NodePause,
+    Pause,
+    Purge,
+    Purged,
+    QueueChanges,
+    QueueInfo,
+    Queues,
+    QueueSettings,
+    Stats,
+    TaskEvent,
+)
 from tq.wire.retry import Exponential, Fixed, Linear, Listed, RetryPolicy
 from tq.wire.schedule import (
     DstGap,
@@ -92,6 +107,7 @@ from tq.wire.worker import (
 )
 
 __all__ = [
+    "PRIORITY",
     "AfterPolicy",
     "Answer",
     "Batch",
@@ -118,6 +134,7 @@ __all__ = [
     "FinalState",
     "Finished",
     "Fixed",
+    "Given",
     "Graph",
     "GraphEdge",
     "GraphNode",
@@ -144,20 +161,25 @@ __all__ = [
     "Name",
     "NewBatch",
     "NewLimit",
+    "NewPause",
     "NewSchedule",
     "NewTask",
     "NewWorker",
+    "NodePause",
     "Outcome",
     "OutcomeAnswer",
     "Outcomes",
     "OutcomesAnswer",
     "Overlap",
+    "Pause",
     "PositiveSeconds",
     "Priority",
     "Problem",
     "Purge",
     "Purged",
+    "QueueChanges",
     "QueueInfo",
+    "QueueSettings",
     "Queues",
     "Registered",
     "Request",

@@ -42,6 +42,9 @@ class Unique(Request, kw_only=True):
 class NewTask(Request, kw_only=True):
     """A task to enqueue. ``delay_s`` and ``run_at`` exclude each other.
 
+    ``priority``, ``max_attempts``, ``retry``, ``lease_s`` and ``timeout_s`` that are left open are those of
+    its queue's settings, else the node's.
+
     It waits for the tasks in ``after``: ids, or ``#`` and the ``ref`` of a task in the same array. Its end is
     told to ``webhook``, or to the node's webhook of that name.
     """
@@ -49,7 +52,7 @@ class NewTask(Request, kw_only=True):
     kind: Name
     queue: Name = "default"
     payload: Raw | UnsetType = UNSET
-    priority: Priority = 128
+    priority: Priority | None = None
     delay_s: Seconds | None = None
     run_at: Moment | None = None
     max_attempts: Annotated[int, Meta(ge=1, le=1000)] | None = None
@@ -67,12 +70,23 @@ class NewTask(Request, kw_only=True):
     limit_key: LimitKey | None = None
 
 
+class Given(Answer, kw_only=True):
+    """What a new task has from the settings of its queue, where it was left open."""
+
+    priority: Priority | None = None
+    max_attempts: int | None = None
+    lease_s: float | None = None
+    retry: RetryPolicy | None = None
+    timeout_s: float | None = None
+
+
 class Enqueued(Answer, kw_only=True):
     """One row of the answer to an array, in order; ``error`` only with ``?partial=true``."""
 
     id: Id | None = None
     state: State | None = None
     duplicate: bool = False
+    given: Given | None = None
     error: Problem | None = None
 
 

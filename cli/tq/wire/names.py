@@ -15,6 +15,8 @@ LimitKey = Annotated[str, Meta(min_length=1, pattern=r"^[^*]+$(?!\n)")]
 KeyPattern = Annotated[str, Meta(min_length=1, pattern=r"^[^*]*[*]?$(?!\n)")]
 Label = Annotated[str, Meta(min_length=1)]
 Priority = Annotated[int, Meta(ge=0, le=255)]
+# Of a task for which neither its maker nor its queue says one.
+PRIORITY = 128
 Id = Annotated[str, Meta(min_length=36, max_length=36)]
 Token = Annotated[str, Meta(min_length=1, max_length=64)]
 Seconds = Annotated[float, Meta(ge=0, le=315_360_000)]

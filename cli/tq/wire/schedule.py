@@ -25,7 +25,7 @@ class ScheduleTask(Request, kw_only=True):
     kind: Name
     queue: Name = "default"
     payload: Raw | UnsetType = UNSET
-    priority: Priority = 128
+    priority: Priority | None = None
     max_attempts: Annotated[int, Meta(ge=1, le=1000)] | None = None
     retry: RetryPolicy | None = None
     lease_s: PositiveSeconds | None = None

@@ -2,6 +2,7 @@
 
 from msgspec import UNSET, Raw, UnsetType
 
+from tq.wire.enqueue import Given
 from tq.wire.names import AfterPolicy, Answer, Id, Name, Priority, Stamp, State
 from tq.wire.retry import RetryPolicy
 from tq.wire.webhook import TaskWebhook
@@ -22,6 +23,7 @@ class Task(Answer, kw_only=True):
 
     ``after`` holds the tasks it was enqueued after, as far as they are still there (never in lists);
     ``pending`` says how many of them have not ended. ``batch`` is the one it is a member of.
+    ``given`` is only in the answer to the enqueue.
     """
 
     id: Id
@@ -59,6 +61,7 @@ class Task(Answer, kw_only=True):
     webhook: TaskWebhook | None = None
     limit_key: str | None = None
     batch: Id | None = None
+    given: Given | None = None
 
 
 class TaskPage(Answer, kw_only=True):

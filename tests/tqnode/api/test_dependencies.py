@@ -197,4 +197,4 @@ async def test_retrying_a_blocked_task_is_refused_and_cancelling_it_is_not(serve
 async def test_blocked_tasks_count_for_the_depth_of_their_queue(serve_with: Serve) -> None:
     async with serve_with(queue_depth_max=2) as served:
         await enqueue(served, {"ref": "a"}, {"after": ["#a"]})
-        assert problem(await post(served, {"kind": "k"})) == (429, "queue_full", None)
+        assert problem(await post(served, {"kind": "k"})) == (429, "queue_full", "queue_depth_max")

@@ -17,7 +17,7 @@ EXAMPLE = re.compile(r"```sh\n(curl .+?)\n```\n(?:```json\n(.+?)\n```\n)?", re.D
 # What differs from run to run; all else must be as written.
 VARYING = re.compile(
     r"id|token|parent|child|.*_at|at|then|task|next_cursor|request_id|uptime_s|version|file|free|oldest_ready_age_s|since_start"
-    r"|next_runs"
+    r"|next_runs|since|until"
 )
 
 

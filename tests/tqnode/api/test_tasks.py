@@ -326,12 +326,12 @@ async def test_a_full_queue_refuses_with_a_time_to_come_again(serve_with: Serve)
         await served.enqueue()
         await served.enqueue()
         full = await served.http.post("/v1/tasks", json={"kind": "k"})
-        assert problem(full) == (429, "queue_full", None)
+        assert problem(full) == (429, "queue_full", "queue_depth_max")
         assert int(full.headers["retry-after"]) >= 1
         assert full.json()["retry_after_s"] >= 1
         await served.enqueue(queue="second")
         many = await served.http.post("/v1/tasks", json={"kind": "k", "queue": "third"})
-        assert problem(many) == (429, "queue_full", None)
+        assert problem(many) == (429, "queue_full", "queues_max")
 
 
 async def test_the_batch_limit_is_exact(serve_with: Serve) -> None:
