@@ -10,10 +10,11 @@ from tq import wire
 from tqnode.api.decode import within
 from tqnode.api.dependencies import Refs, parents_of, refs_of
 from tqnode.api.stamps import MOMENT_MAX_MS, moment_ms
+from tqnode.api.unique import unique_of
 from tqnode.config import Config
 from tqnode.errors import BadRequest, InvalidField
 from tqnode.queue.circles import check_acyclic
-from tqnode.task import WAITING, Needs, TaskSpec, TaskState
+from tqnode.task import Needs, TaskSpec
 
 _encode = msgspec.json.Encoder().encode
 _NULL = b"null"
@@ -106,9 +107,6 @@ class Conversion:
         run_at_ms = None
         if task.delay_s is not None or task.run_at is not None:
             run_at_ms = self._run_at_ms(task.delay_s, task.run_at, now_ms)
-        unique = task.unique
-        if unique is not None:
-            self._unique(unique)
         after: tuple[bytes | int, ...] = ()
         if task.after:
             after = parents_of(task, refs or {}, limit=self._config.parents_max)
@@ -129,29 +127,8 @@ class Conversion:
             meta=None if task.meta is UNSET else self._meta(task.meta),
             after=after,
             needs=_NEEDS[task.after_policy] if after else None,
-            **(
-                {}
-                if unique is None
-                else {
-                    "unique_key": unique.key,
-                    "unique_mode": unique.on_conflict,
-                    "unique_states": " ".join(dict.fromkeys(unique.states)),
-                }
-            ),
+            **({} if task.unique is None else unique_of(task.unique, payload, self._config)),
         )
-
-    def _unique(self, unique: wire.Unique) -> None:
-        """
-        Raises:
-            InvalidField: its key is too long, or its states would let two tasks come to hold it.
-        """
-        self.name(unique.key, "unique.key")
-        missing = [state.value for state in TaskState if state in WAITING and state not in unique.states]
-        if missing:
-            raise InvalidField(
-                f"must include blocked, scheduled and ready; missing: {', '.join(missing)}",
-                field="unique.states",
-            )
 
     def name(self, name: str, field: str) -> str:
         """A name of allowed length.

@@ -8,8 +8,7 @@ import apsw
 import msgspec
 
 from tqnode.config import Config
-from tqnode.errors import UniqueConflict
-from tqnode.queue import followers
+from tqnode.queue import followers, keys
 from tqnode.queue.rows import errors_of, listed, texts_of
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
@@ -19,7 +18,6 @@ T = TypeVar("T")
 
 _PUT_BACK = statement("put_back_task")
 _END = statement("end_task")
-_DROP_KEY = statement("drop_key")
 _READ_HISTORY = statement("read_history")
 _FIND_HISTORIES = statement("find_histories")
 _INSERT_HISTORY = "insert_history"
@@ -179,12 +177,12 @@ def move(tx: Tx, sql: str, params: dict[str, Any]) -> list[Row]:
     except apsw.ConstraintError as error:
         if not _is_about_uniqueness(error):
             raise
-        tx.run(_DROP_KEY, {"seq": params["seq"]})
+        keys.give_way(tx, params["seq"], refuse=False)
         return tx.all(sql, params)
 
 
-def move_or_refuse(tx: Tx, sql: str, params: dict[str, Any], *, task: str) -> None:
-    """Runs a move that a person asked for.
+def move_or_refuse(tx: Tx, sql: str, params: dict[str, Any]) -> None:
+    """Runs a move of the task ``seq`` that a person asked for.
 
     Raises:
         UniqueConflict: another task holds the key by now.
@@ -194,7 +192,8 @@ def move_or_refuse(tx: Tx, sql: str, params: dict[str, Any], *, task: str) -> No
     except apsw.ConstraintError as error:
         if not _is_about_uniqueness(error):
             raise
-        raise UniqueConflict("another task holds this task's unique key by now", task=task) from None
+        keys.give_way(tx, params["seq"], refuse=True)
+        tx.run(sql, params)
 
 
 def _is_about_uniqueness(error: apsw.ConstraintError) -> bool:
