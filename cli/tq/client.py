@@ -13,6 +13,7 @@ from tq import calls, wire
 from tq.clock import Clock, SystemClock
 from tq.config import settings
 from tq.effects import Emit, Program
+from tq.explaining import Explaining
 from tq.gates import ThreadGate
 from tq.programs import Session
 from tq.sse import Event
@@ -22,7 +23,7 @@ from tq.transport import SyncTransport
 T = TypeVar("T")
 
 
-class Client(Steering):
+class Client(Steering, Explaining):
     """Talks to a node. Safe to share between threads; keep one and use it for everything.
 
     Calls that can be repeated without harm are retried with growing random pauses: reads, enqueues

@@ -1,10 +1,23 @@
 """All routes of the API."""
 
-from tqnode.api import claims, cluster, events, finishes, graph, node, queues, schedules, tasks, workers
+from tqnode.api import (
+    claims,
+    cluster,
+    events,
+    explain,
+    finishes,
+    graph,
+    node,
+    queues,
+    schedules,
+    tasks,
+    workers,
+)
 
 ROUTES = [
     *tasks.ROUTES,
     *graph.ROUTES,
+    *explain.ROUTES,
     *claims.ROUTES,
     *finishes.ROUTES,
     *workers.ROUTES,

@@ -35,9 +35,11 @@ from tq.wire.enqueue import (
     Linear,
     Listed,
     NewTask,
+    OnConflict,
     RetryPolicy,
     Unique,
 )
+from tq.wire.explain import ExplainedReason, Explanation
 from tq.wire.graph import Graph, GraphEdge, GraphNode
 from tq.wire.names import (
     AfterPolicy,
@@ -96,6 +98,8 @@ __all__ = [
     "DstOverlap",
     "Enqueued",
     "EnqueuedMany",
+    "ExplainedReason",
+    "Explanation",
     "Exponential",
     "Fail",
     "FailOutcome",
@@ -125,6 +129,7 @@ __all__ = [
     "NewSchedule",
     "NewTask",
     "NewWorker",
+    "OnConflict",
     "Outcome",
     "OutcomeAnswer",
     "Outcomes",
