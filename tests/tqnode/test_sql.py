@@ -99,7 +99,7 @@ QUICK = {
     "find_taken_keys": "task_unique",
     "find_key_rival": "task_unique",
     "count_ahead": "task_ready (queue=? AND priority=? AND run_at_ms=? AND rowid<?)",
-    "count_ahead_of_kind": "task_ready_of_kind (queue=? AND kind=? AND priority=? AND run_at_ms=? AND rowid<?)",
+    "count_ahead_of_kind": "task_ready_of_kind (queue=? AND kind=? AND priority=? AND run_at_ms=?",
     "explain_parents": "dependency_child (child=?)",
     "count_held": "task_lease",
     "drop_key": "INTEGER PRIMARY KEY",
