@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,12 +47,16 @@ class Core:
         self._runner.run(self._store.close())
         self._runner.close()
 
-    def enqueue(self, *, callers: int, calls: int, size: int) -> None:
-        """Each of ``callers`` enqueues ``calls`` times ``size`` tasks, one call after the other."""
+    def enqueue(self, *, callers: int, calls: int, size: int, keys: Iterator[str] | None = None) -> None:
+        """Each of ``callers`` enqueues ``calls`` times ``size`` tasks, one call after the other.
+
+        Args:
+            keys: their unique keys; None for tasks without.
+        """
 
         async def caller() -> None:
             for _ in range(calls):
-                await self._queue.enqueue([_spec() for _ in range(size)])
+                await self._queue.enqueue([_spec(next(keys) if keys else None) for _ in range(size)])
 
         self._run_all([caller() for _ in range(callers)])
 
@@ -96,7 +100,7 @@ class Core:
         self._runner.run(gather())
 
 
-def _spec() -> TaskSpec:
+def _spec(key: str | None = None) -> TaskSpec:
     # Made anew for each task, as a request's decoding does.
     return TaskSpec(
         kind=KIND,
@@ -106,4 +110,5 @@ def _spec() -> TaskSpec:
         run_at_ms=None,
         max_attempts=MAX_ATTEMPTS,
         lease_ms=LEASE_MS,
+        unique_key=key,
     )

@@ -16,8 +16,6 @@ from tqnode.config import Config
 from tqnode.errors import InvalidField
 from tqnode.task import WAITING, TaskState
 
-FIELDS_MAX = 20
-"""Places in a payload that one key is made from."""
 WHOLE = "."
 """The path of the payload itself."""
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from tqnode import ids
 from tqnode.queue.explain_view import Cause, View, cut, from_now
 from tqnode.sql import statement
+from tqnode.task import FINAL
 
 _FIND_RIVAL = statement("find_key_rival")
 
@@ -18,10 +19,14 @@ def key_taken(view: View) -> Iterator[Cause]:
     if row is None or _is_over(view.unique_until_ms, view) or _is_over(row[1], view):
         return
     holder = ids.text(row[0])
+    then = (
+        "while it has, a retry of this one is refused"
+        if task.state in FINAL
+        else "when this one comes back to it, it goes on without"
+    )
     yield Cause(
         "unique_conflict",
-        f"The task {holder} of the same kind has its key {cut(task.unique_key)} now: while it has, a retry "
-        "of this one is refused.",
+        f"The task {holder} of the same kind has its key {cut(task.unique_key)} now: {then}.",
         {"key": task.unique_key, "task": holder},
     )
 

@@ -12,8 +12,8 @@ _COUNT_ALL = statement("count_workers")
 
 WORKERS_MAX = 1_000
 """Workers that are looked at."""
-HELD_MAX = 100_000
-"""Running tasks that are looked at for whose they are."""
+HELD_MAX = 20_000
+"""Running tasks that are looked at for whose they are: of more, some workers may seem less busy."""
 WORKERS_TOLD = 5
 """Workers that are named."""
 BEATS_MISSED = 3
@@ -76,7 +76,7 @@ def workers(view: View) -> Iterator[Cause]:
         yield Cause(
             "workers_free",
             f"{counted(len(willing), 'worker')} {suits} {'has' if len(willing) == 1 else 'have'} "
-            f"{slots - busy} of {counted(slots, 'slot')} free.",
+            f"{slots - busy} of {counted(slots, 'slot')} free, unless told to leave out such a priority.",
             facts,
         )
 

@@ -34,3 +34,11 @@ async def test_a_holder_whose_time_is_over_is_no_conflict(core: Core) -> None:
     core.clock.advance(1)
     assert "unique_conflict" not in await codes(core, task.id)
     assert (await core.queue.retry(task.id)).unique_key == "k"
+
+
+async def test_a_running_task_whose_key_another_has_will_go_on_without(core: Core) -> None:
+    waiting = {"unique_key": "k", "unique_states": "blocked scheduled ready"}
+    task = await core.running(**waiting)
+    holder = await core.enqueue(**waiting)
+    assert (await facts(core, task.id, "unique_conflict"))["task"] == holder
+    assert (await text(core, task.id, "unique_conflict")).endswith("it goes on without.")
