@@ -1,8 +1,9 @@
 """The core in this process: a real store and queue, called as the API calls them."""
 
 import asyncio
+import itertools
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from tqnode.store import Store
 from tqnode.task import Ask, ClaimedTask, Complete, TaskSpec, Webhook
 
 BACKLOG_MAX: Final = 20_000
+KEYLESS: Final = itertools.repeat(None)
 
 
 class Core:
@@ -47,12 +49,25 @@ class Core:
         self._runner.run(self._store.close())
         self._runner.close()
 
-    def enqueue(self, *, callers: int, calls: int, size: int, webhook: Webhook | None = None) -> None:
-        """Each of ``callers`` enqueues ``calls`` times ``size`` tasks, one call after the other."""
+    def enqueue(
+        self,
+        *,
+        callers: int,
+        calls: int,
+        size: int,
+        webhook: Webhook | None = None,
+        keys: Iterator[str | None] = KEYLESS,
+    ) -> None:
+        """Each of ``callers`` enqueues ``calls`` times ``size`` tasks, one call after the other.
+
+        Args:
+            webhook: to whom their ends are told.
+            keys: their unique keys, None for one without.
+        """
 
         async def caller() -> None:
             for _ in range(calls):
-                await self._queue.enqueue([_spec(webhook) for _ in range(size)])
+                await self._queue.enqueue([_spec(webhook, next(keys)) for _ in range(size)])
 
         self._run_all([caller() for _ in range(callers)])
 
@@ -96,7 +111,7 @@ class Core:
         self._runner.run(gather())
 
 
-def _spec(webhook: Webhook | None = None) -> TaskSpec:
+def _spec(webhook: Webhook | None = None, key: str | None = None) -> TaskSpec:
     # Made anew for each task, as a request's decoding does.
     return TaskSpec(
         kind=KIND,
@@ -107,4 +122,5 @@ def _spec(webhook: Webhook | None = None) -> TaskSpec:
         max_attempts=MAX_ATTEMPTS,
         lease_ms=LEASE_MS,
         webhook=webhook,
+        unique_key=key,
     )

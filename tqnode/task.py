@@ -60,6 +60,11 @@ class Reason(StrEnum):
     """A task that it waited for ended without success."""
 
 
+REPLACING = frozenset({"replace", "debounce", "keep_earliest"})
+"""Ways to settle a conflict in which a waiting holder gets the new content: with the new time, with the later
+of both, with the earlier one."""
+
+
 class Needs(StrEnum):
     """What a task's parents must come to before it may run."""
 
@@ -103,9 +108,16 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     meta: bytes | None = None
     unique_key: str | None = None
     unique_mode: str = "skip"
+    """``skip``, ``reject``, or one of :data:`REPLACING`."""
     unique_states: str = "blocked scheduled ready running"
     """Space-separated states in which the key is held; always all of :data:`WAITING`, for a key that
     a task could first come to hold by being claimed might meet another holder there."""
+    unique_fields: tuple[str, ...] = ()
+    """The places in the payload that the key was made from, for those who look at a schedule."""
+    unique_period_ms: int | None = None
+    """How long the key is held at most; None for as long as the states say."""
+    unique_wait_max_ms: int | None = None
+    """How long after it was made ``debounce`` may put a task off; None for ever."""
     after: tuple[bytes | int, ...] = ()
     """The tasks it waits for, each once: ids, or places in the same request."""
     needs: Needs | None = None

@@ -63,9 +63,15 @@ class TaskFunction(Generic[P, R]):
         import inspect  # only who enqueues pays for it
 
         from tq.calls import new_task
+        from tq.unique_options import by_name, with_unique
 
         try:
-            inspect.signature(self.function).bind(*args, **kwargs)
+            call = inspect.signature(self.function).bind(*args, **kwargs)
+            options = with_unique(self._options)
+            unique = options.get("unique")
+            if unique is not None and unique.fields:
+                passed, named, options["unique"] = by_name(call, unique)
+                return new_task(self.kind, {"args": passed, "kwargs": named}, **options)
         except TypeError as error:
             raise TypeError(f"{self.kind}: {error}") from None
         return new_task(self.kind, {"args": args, "kwargs": kwargs}, **self._options)

@@ -14,6 +14,7 @@ from tq.batching import Batching
 from tq.clock import Clock, SystemClock
 from tq.config import settings
 from tq.effects import Emit, Program
+from tq.explaining import Explaining
 from tq.gates import ThreadGate
 from tq.limiting import Limiting
 from tq.programs import Session
@@ -25,7 +26,7 @@ from tq.transport import SyncTransport
 T = TypeVar("T")
 
 
-class Client(Steering, Telling, Limiting, Batching):
+class Client(Steering, Telling, Limiting, Batching, Explaining):
     """Talks to a node. Safe to share between threads; keep one and use it for everything.
 
     Calls that can be repeated without harm are retried with growing random pauses: reads, enqueues

@@ -30,6 +30,7 @@ COMMANDS = {
     "get": Entry("tq.commands.task", "get", "Show tasks in full."),
     "list": Entry("tq.commands.list", "list_tasks", "List tasks, newest first."),
     "graph": Entry("tq.commands.graph", "graph", "Show what a task waits for, and what waits for it."),
+    "explain": Entry("tq.commands.explain", "explain", "Say why tasks run, or do not."),
     "wait": Entry("tq.commands.wait", "wait", "Wait until tasks have ended."),
     "cancel": Entry("tq.commands.task", "cancel", "Cancel tasks that have not ended."),
     "retry": Entry("tq.commands.task", "retry", "Make ended tasks ready again."),

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypedDict
 from msgspec import UNSET
 
 from tq import wire
+from tq.unique_options import with_unique
 from tq.values import encode_unless_unset
 
 Parent: TypeAlias = str | wire.Task | wire.Enqueued | wire.NewTask
@@ -30,6 +31,12 @@ class TaskOptions(TypedDict, total=False):
     tags: Sequence[str] | None
     meta: Any
     unique: wire.Unique | str | None
+    """A key, or all there is to say of it; what follows are parts of that."""
+    unique_key: str | None
+    unique_fields: Sequence[str] | None
+    """Places in the payload that the node makes the key from; of a task function, its parameters."""
+    unique_period_s: float | None
+    on_conflict: wire.OnConflict | None
     ref: str | None
     """A name by which others of the same :meth:`tq.Client.enqueue_together` can wait for it."""
     after: Parent | Sequence[Parent] | None
@@ -51,17 +58,15 @@ def new_task(kind: str, payload: Any = UNSET, **options: Any) -> wire.NewTask:
 
     Raises:
         TypeError: an option that does not exist, or a value without JSON.
-        ValueError: a date without a time zone, a NaN, an infinity.
+        ValueError: a date without a time zone, a NaN, an infinity, a part of ``unique`` without a key.
     """
-    fields = {name: value for name, value in options.items() if value is not None}
+    fields = {name: value for name, value in with_unique(options).items() if value is not None}
     for name in ("run_at", "expires_at"):
         moment = fields.get(name)
         if isinstance(moment, datetime) and moment.tzinfo is None:
             raise ValueError(f"{name} has no time zone: use datetime.now(timezone.utc) or the like")
     if "meta" in fields:
         fields["meta"] = encode_unless_unset(fields["meta"], name="meta")
-    if isinstance(fields.get("unique"), str):
-        fields["unique"] = wire.Unique(key=fields["unique"])
     if isinstance(fields.get("webhook"), str) and is_url(fields["webhook"]):
         fields["webhook"] = wire.Webhook(url=fields["webhook"])
     if "tags" in fields:

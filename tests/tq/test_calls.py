@@ -52,14 +52,15 @@ def test_every_option_of_a_task_is_sent() -> None:
         "expires_at": "2026-01-31T12:00:00Z",
         "tags": ["a", "b"],
         "meta": {"m": 1},
-        "unique": {"key": "key", "states": ["blocked", "scheduled", "ready", "running"]},
+        "unique": {"key": "key"},
     }
     assert sent(calls.enqueue(calls.new_task("k", delay_s=1.5, queue=None), key="x"))["delay_s"] == 1.5
 
 
 def test_the_options_of_a_task_are_the_fields_of_a_new_task() -> None:
     fields = set(wire.NewTask.__struct_fields__) - {"kind", "payload"}
-    assert set(calls.TaskOptions.__annotations__) == fields
+    parts_of_unique = {"unique_key", "unique_fields", "unique_period_s", "on_conflict"}
+    assert set(calls.TaskOptions.__annotations__) == fields | parts_of_unique
 
 
 def test_a_moment_without_a_time_zone_is_refused() -> None:

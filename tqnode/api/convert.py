@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -12,11 +11,12 @@ from tqnode.api.decode import within
 from tqnode.api.dependencies import Refs, parents_of, refs_of
 from tqnode.api.hooks import Hooks, open_queue
 from tqnode.api.stamps import MOMENT_MAX_MS, moment_ms
+from tqnode.api.unique import unique_of
 from tqnode.config import Config
 from tqnode.errors import BadRequest, InvalidField
 from tqnode.queue.circles import check_acyclic
 from tqnode.queue.webhooks import QUEUE as RESERVED
-from tqnode.task import UNSAID, WAITING, Needs, TaskSpec, TaskState
+from tqnode.task import UNSAID, Needs, TaskSpec
 
 _encode = msgspec.json.Encoder().encode
 _NULL = b"null"
@@ -118,9 +118,6 @@ class Conversion:
         run_at_ms = None
         if task.delay_s is not None or task.run_at is not None:
             run_at_ms = self._run_at_ms(task.delay_s, task.run_at, now_ms)
-        unique = task.unique
-        if unique is not None:
-            self._unique(unique)
         if (
             task.lease_s is None
             and task.max_attempts is None
@@ -154,7 +151,7 @@ class Conversion:
             webhook=self._hooks.of(task.webhook, task.queue) if task.webhook or self._by_queue else None,
             limit_key=None if task.limit_key is None else self.name(task.limit_key, "limit_key"),
             unsaid=unsaid,
-            **({} if unique is None else _key_of(unique)),
+            **({} if task.unique is None else unique_of(task.unique, payload, self._config)),
         )
 
     def _said(self, task: wire.NewTask) -> _Terms:
@@ -168,19 +165,6 @@ class Conversion:
             None if task.timeout_s is None else max(1, ms_of(task.timeout_s)),
             sum(bit for bit, value in zip(UNSAID.values(), said, strict=True) if value is None),
         )
-
-    def _unique(self, unique: wire.Unique) -> None:
-        """
-        Raises:
-            InvalidField: its key is too long, or its states would let two tasks come to hold it.
-        """
-        self.name(unique.key, "unique.key")
-        missing = [state.value for state in TaskState if state in WAITING and state not in unique.states]
-        if missing:
-            raise InvalidField(
-                f"must include blocked, scheduled and ready; missing: {', '.join(missing)}",
-                field="unique.states",
-            )
 
     def name(self, name: str, field: str) -> str:
         """A name of allowed length.
@@ -269,11 +253,3 @@ class Conversion:
         if meta is not None and not meta.startswith(b"{"):
             raise InvalidField("must be a JSON object", field="meta")
         return meta
-
-
-def _key_of(unique: wire.Unique) -> dict[str, Any]:
-    return {
-        "unique_key": unique.key,
-        "unique_mode": unique.on_conflict,
-        "unique_states": " ".join(dict.fromkeys(unique.states)),
-    }

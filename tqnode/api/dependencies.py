@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tq import wire
 from tqnode import ids
 from tqnode.errors import InvalidField
+from tqnode.task import REPLACING
 
 REF = "#"
 """What a name in ``after`` begins with, and no id does."""
@@ -65,7 +66,7 @@ def parents_of(task: wire.NewTask, refs: Refs, *, limit: int) -> tuple[bytes | i
         raise InvalidField(
             f"a task waits for {limit} others at most", field="after", limit=limit, code="too_many_parents"
         )
-    if task.unique is not None and task.unique.on_conflict == "replace":
+    if task.unique is not None and task.unique.on_conflict in REPLACING:
         # The task it replaces may be one that those others wait for.
         raise InvalidField("a task that may replace another can't wait for others", field="after")
     parents: dict[bytes | int, None] = {}

@@ -5,6 +5,7 @@ from tqnode.api import (
     claims,
     cluster,
     events,
+    explain,
     finishes,
     graph,
     limits,
@@ -19,6 +20,7 @@ from tqnode.api import (
 ROUTES = [
     *tasks.ROUTES,
     *graph.ROUTES,
+    *explain.ROUTES,
     *claims.ROUTES,
     *finishes.ROUTES,
     *workers.ROUTES,

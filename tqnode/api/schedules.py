@@ -188,8 +188,11 @@ def _unique_of(spec: TaskSpec) -> wire.Unique | None:
     if spec.unique_key is None:
         return None
     return wire.Unique(
-        key=spec.unique_key,
+        key=None if spec.unique_fields else spec.unique_key,
+        fields=list(spec.unique_fields) or None,
+        period_s=seconds_or_none(spec.unique_period_ms),
         on_conflict=spec.unique_mode,  # type: ignore[arg-type]  # it came from one of these
+        max_wait_s=seconds_or_none(spec.unique_wait_max_ms),
         states=spec.unique_states.split(),  # type: ignore[arg-type]  # they came from these
     )
 

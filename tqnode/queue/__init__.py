@@ -18,6 +18,7 @@ from tqnode.queue.batcher import Batcher
 from tqnode.queue.catalogue import Catalogue
 from tqnode.queue.counts import Counts
 from tqnode.queue.enqueue import Enqueuer
+from tqnode.queue.explain import Explainer
 from tqnode.queue.finish import Finisher
 from tqnode.queue.firing import Firing
 from tqnode.queue.graph import Graph, graph_of
@@ -96,6 +97,7 @@ class Queue:
         self.keeper = Keeper(config, metrics=metrics, movement=movement)
         self.movement = movement
         self.catalogue = Catalogue(store, clock, queues_max=config.queues_max)
+        self.explainer = Explainer(store, clock=clock, config=config)
         self.registry = Registry(store, self.keeper, rng, limit=config.workers_max)
         self.waiting = Waiting(limit=config.waiting_claims_max)
         self.hub = Hub(

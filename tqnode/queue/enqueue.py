@@ -10,22 +10,20 @@ import msgspec
 from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.config import Config
-from tqnode.errors import IdempotencyMismatch, TqnodeError, UniqueConflict
-from tqnode.queue import linking, membership, roster, webhooks
+from tqnode.errors import IdempotencyMismatch, TqnodeError
+from tqnode.queue import keys, linking, membership, roster, webhooks
 from tqnode.queue.controls import controls_of
 from tqnode.queue.moves import counts
 from tqnode.queue.quotas import Quotas
 from tqnode.queue.remove import replace_tags
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
-from tqnode.task import WAITING, Enqueued, Idempotency, TaskSpec, TaskState
+from tqnode.task import REPLACING, WAITING, Enqueued, Idempotency, TaskSpec, TaskState
 
 _INSERT_TASK = "insert_task"
 _INSERT_TIED = "insert_tied_task"
 _INSERT_BODY = "insert_body"
 _INSERT_TAG = "insert_tag"
-_FIND_KEY_HOLDER = statement("find_key_holder")
-_DROP_KEY = statement("drop_key")
 _FORGET_PARENTS = statement("forget_parents")
 _REPLACE_TASK = statement("replace_task")
 _REPLACE_BODY = statement("replace_body")
@@ -147,17 +145,35 @@ class Enqueuer:
         """Makes the tasks, or finds those that hold their keys."""
         answers: list[Enqueued] = []
         fresh: list[TaskSpec] = []
+        taken: set[tuple[str, str | None]] | None = None
         for spec in specs:
             if spec.unique_key is not None:
-                # What comes before in the same request may hold the key.
-                answers += self._make(tx, fresh, linked=linked, batch=batch)
-                fresh = []
-                survivor = self._settle_key(tx, spec)
-                if survivor is not None:
-                    answers.append(survivor)
-                    continue
+                if taken is None:
+                    taken = keys.taken(tx, specs)
+                name = (spec.kind, spec.unique_key)
+                if name in taken:
+                    # What comes before in the same request may hold the key.
+                    answers += self._make_keyed(tx, fresh, linked=linked, batch=batch)
+                    fresh = []
+                    survivor = self._settle_key(tx, spec)
+                    if survivor is not None:
+                        answers.append(survivor)
+                        continue
+                taken.add(name)
             fresh.append(spec)
-        return answers + self._make(tx, fresh, linked=linked, batch=batch)
+        if taken is None:
+            return self._make(tx, fresh, linked=linked, batch=batch)
+        return answers + self._make_keyed(tx, fresh, linked=linked, batch=batch)
+
+    def _make_keyed(
+        self, tx: Tx, specs: Sequence[TaskSpec], *, linked: bool, batch: int | None
+    ) -> list[Enqueued]:
+        """As :meth:`_make`, for tasks of which some have keys."""
+        made = self._make(tx, specs, linked=linked, batch=batch)
+        for one, spec in zip(made, specs, strict=True):
+            if spec.unique_period_ms is not None:
+                keys.hold_for(tx, ids.seq_of(ids.parse(one.id)), spec.unique_period_ms)
+        return made
 
     def _enqueue_one(self, tx: Tx, spec: TaskSpec) -> Enqueued:
         return self.enqueue(tx, [spec])[0]
@@ -250,26 +266,24 @@ class Enqueuer:
         Raises:
             UniqueConflict: the task said ``reject``.
         """
-        holder = tx.one(_FIND_KEY_HOLDER, {"kind": spec.kind, "unique_key": spec.unique_key})
+        holder = keys.holder_of(tx, spec.kind, spec.unique_key)
         if holder is None:
             return None
-        seq, packed, state = holder[:3]
         if spec.unique_mode == "reject":
-            raise UniqueConflict(
-                f"task {ids.text(packed)} holds the key {spec.unique_key!r}", task=ids.text(packed)
-            )
-        if spec.unique_mode == "skip":
-            return Enqueued(ids.text(packed), TaskState(state), True)
-        if TaskState(state) not in WAITING:
-            tx.run(_DROP_KEY, {"seq": seq})
+            raise keys.conflict(holder.packed, f"the key {spec.unique_key!r}")
+        if spec.unique_mode not in REPLACING:
+            return Enqueued(ids.text(holder.packed), holder.state, True)
+        if holder.state not in WAITING:
+            keys.drop(tx, holder.seq)
             return None
         return self._replace(tx, spec, holder)
 
-    def _replace(self, tx: Tx, spec: TaskSpec, holder: Row) -> Enqueued:
-        seq, packed, before, queue, needs, notify = holder
-        if needs is not None:
-            tx.run(_FORGET_PARENTS, {"seqs": f"[{seq}]"})  # whom it waits for is part of what is replaced
-        state, run_at_ms = entry(tx, spec)
+    def _replace(self, tx: Tx, spec: TaskSpec, holder: keys.Holder) -> Enqueued:
+        if holder.needs is not None:
+            # Whom it waits for is part of what is replaced.
+            tx.run(_FORGET_PARENTS, {"seqs": f"[{holder.seq}]"})
+        state, run_at_ms = keys.time_of_both(tx, spec.unique_mode, holder, entry(tx, spec), spec)
+        seq, period_ms = holder.seq, spec.unique_period_ms
         tx.run(
             _REPLACE_TASK,
             {
@@ -284,20 +298,22 @@ class Enqueuer:
                 "expires_at_ms": spec.expires_at_ms,
                 "unique_states": spec.unique_states,
                 "limit_key": spec.limit_key,
+                "period_ms": period_ms,
+                "until_ms": None if period_ms is None else tx.now_ms + period_ms,
             },
         )
         replace_tags(tx, seq, spec.tags)
         tags = _encode_tags(spec) if spec.tags else None
         body = {"seq": seq, "payload": spec.payload, "meta": spec.meta, "tags": tags, "retry": spec.retry}
         tx.run(_REPLACE_BODY, body)
-        if notify is not None:
+        if holder.notify is not None:
             webhooks.forget(tx, [seq])
         webhooks.ask(tx, {seq: spec.webhook})
-        tx.moved(queue, TaskState(before), None)
+        tx.moved(holder.queue, holder.state, None)
         tx.moved(spec.queue, None, state)
-        tx.effects.events.append(TaskEvent(packed, spec.queue, spec.kind, state, tx.now_ms, 0))
+        tx.effects.events.append(TaskEvent(holder.packed, spec.queue, spec.kind, state, tx.now_ms, 0))
         tx.effects.entered(spec.queue, spec.kind, spec.priority, state, run_at_ms)
-        return Enqueued(ids.text(packed), state, True)
+        return Enqueued(ids.text(holder.packed), state, True)
 
 
 def entry(tx: Tx, spec: TaskSpec) -> tuple[TaskState, int]:

@@ -11,7 +11,7 @@ from tqnode.queue.followers import Follower, cancel, ended, release
 from tqnode.queue.rows import listed
 from tqnode.sql import statement
 from tqnode.store.tx import Tx
-from tqnode.task import FINAL, Enqueued, Needs, TaskSpec, TaskState
+from tqnode.task import FINAL, REPLACING, Enqueued, Needs, TaskSpec, TaskState
 
 _FIND_PARENTS = statement("find_parents")
 _FIND_BLOCKED = statement("find_blocked")
@@ -114,7 +114,7 @@ def _judge_duplicates(specs: Sequence[TaskSpec], made: Sequence[Enqueued], seqs:
         for spec in specs
     ]
     check_acyclic(merged)
-    return {seqs[index] for index in twins if specs[index].unique_mode == "replace"}
+    return {seqs[index] for index in twins if specs[index].unique_mode in REPLACING}
 
 
 def _settle(tx: Tx, settled: dict[int, tuple[int, bool]]) -> None:

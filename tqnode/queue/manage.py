@@ -88,7 +88,7 @@ class Manager:
                 "receipt": receipt,
                 "now_ms": tx.now_ms,
             }
-            move_or_refuse(tx, _RETRY, params, task=task_id)
+            move_or_refuse(tx, _RETRY, params)
             self._movement.note(tx, held.seq, worker=held.worker)
             self._movement.record(tx, held, TaskState.READY, attempt=held.attempt)
             if row[11] and held.state in FINAL:

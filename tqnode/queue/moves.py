@@ -8,8 +8,7 @@ import apsw
 import msgspec
 
 from tqnode.config import Config
-from tqnode.errors import UniqueConflict
-from tqnode.queue import followers, membership, webhooks
+from tqnode.queue import followers, keys, membership, webhooks
 from tqnode.queue.rows import errors_of, listed, texts_of
 from tqnode.queue.rules import freed
 from tqnode.sql import statement
@@ -21,7 +20,6 @@ T = TypeVar("T")
 _PUT_BACK = statement("put_back_task")
 _END = statement("end_task")
 _FIND_STATE = statement("find_task_state")
-_DROP_KEY = statement("drop_key")
 _READ_HISTORY = statement("read_history")
 _FIND_HISTORIES = statement("find_histories")
 _INSERT_HISTORY = "insert_history"
@@ -201,12 +199,12 @@ def move(tx: Tx, sql: str, params: dict[str, Any]) -> list[Row]:
     except apsw.ConstraintError as error:
         if not _is_about_uniqueness(error):
             raise
-        tx.run(_DROP_KEY, {"seq": params["seq"]})
+        keys.give_way(tx, params["seq"], refuse=False)
         return tx.all(sql, params)
 
 
-def move_or_refuse(tx: Tx, sql: str, params: dict[str, Any], *, task: str) -> None:
-    """Runs a move that a person asked for.
+def move_or_refuse(tx: Tx, sql: str, params: dict[str, Any]) -> None:
+    """Runs a move of the task ``seq`` that a person asked for.
 
     Raises:
         UniqueConflict: another task holds the key by now.
@@ -216,7 +214,8 @@ def move_or_refuse(tx: Tx, sql: str, params: dict[str, Any], *, task: str) -> No
     except apsw.ConstraintError as error:
         if not _is_about_uniqueness(error):
             raise
-        raise UniqueConflict("another task holds this task's unique key by now", task=task) from None
+        keys.give_way(tx, params["seq"], refuse=True)
+        tx.run(sql, params)
 
 
 def _is_about_uniqueness(error: apsw.ConstraintError) -> bool:

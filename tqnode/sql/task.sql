@@ -58,19 +58,6 @@ INSERT INTO task_body (seq, payload, meta, tags, retry) VALUES (?, ?, ?, ?, ?)
 -- name: insert_tag
 INSERT INTO task_tag (tag, seq) VALUES (?, ?)
 
--- name: find_key_holder
-SELECT seq, id, state, queue, needs, notify FROM task
-WHERE kind = :kind AND unique_key = :unique_key AND instr(unique_states, state) > 0
-
--- name: drop_key
-UPDATE task SET unique_key = NULL, unique_states = NULL WHERE seq = :seq
-
--- name: replace_task
-UPDATE task SET queue = :queue, state = :state, priority = :priority, run_at_ms = :run_at_ms,
-    max_attempts = :max_attempts, lease_ms = :lease_ms, timeout_ms = :timeout_ms, limit_key = :limit_key,
-    expires_at_ms = :expires_at_ms, unique_states = :unique_states, needs = NULL, pending = 0, notify = NULL
-WHERE seq = :seq
-
 -- name: replace_body
 UPDATE task_body SET payload = :payload, meta = :meta, tags = :tags, retry = :retry WHERE seq = :seq
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tq.commands.base import ExitCode, command, complete_queues, connect, json_option, note
-from tq.commands.values import RETRY_FORMS, STATES, Duration, Moment, Retry, now, parse_meta, read_json
+from tq.commands.unique import check_unique, unique_of, unique_options
+from tq.commands.values import RETRY_FORMS, Duration, Moment, Retry, now, parse_meta, read_json
 
 if TYPE_CHECKING:
     from tq.client import Client
+    from tq.wire import Task
 
-# The key counts in these whatever is asked for: else two of one key could wait side by side.
-WAITING = ("blocked", "scheduled", "ready")
 # What is passed on to the client under the same name.
 _SAME = (
     *("queue", "priority", "delay_s", "run_at", "max_attempts", "lease_s", "timeout_s"),
@@ -26,6 +26,7 @@ _SAME = (
         """tq enqueue resize '{"file": "a.png", "width": 800}' --queue images --priority 200""",
         "tq enqueue report @may.json --run-at '2026-06-01 06:00' --retry exponential:60,2,6h",
         "jq -c .order order.json | tq enqueue ship - --unique-key order-4711 --wait",
+        """tq enqueue digest '{"user_id": 7}' --unique-field user_id --unique-period 1h""",
         'a=$(tq enqueue fetch) && tq enqueue parse --after "$a"',
     ),
 )
@@ -59,19 +60,7 @@ _SAME = (
 )
 @click.option("--tag", "-t", "tags", multiple=True, help="A tag; may be repeated.")
 @click.option("--meta", "-m", multiple=True, help="KEY=VALUE, may be repeated; or one JSON object.")
-@click.option("--unique-key", help="At most one task of this kind with this key at a time.")
-@click.option(
-    "--on-conflict",
-    type=click.Choice(("skip", "replace", "reject")),
-    help="When there is one: keep it, give it the new content, or fail (default: skip).",
-)
-@click.option(
-    "--unique-state",
-    "unique_states",
-    multiple=True,
-    type=click.Choice(STATES),
-    help="A state in which the key counts besides the waiting ones; may be repeated (default: running).",
-)
+@unique_options
 @click.option("--limit-key", help="What limits on claims know it by.")
 @click.option("--idempotency-key", help="The node makes the task once however often this key comes.")
 @click.option("--wait", is_flag=True, help="Wait until it has ended; exits as tq wait does.")
@@ -90,7 +79,7 @@ def enqueue(kind: str, payload: str | None, wait: bool, as_json: bool, **options
     with connect() as client:
         task = client.enqueue(kind, **fields)
         if task.duplicate:
-            note(f"not enqueued: task {task.id} ({task.state}) holds the key")
+            note(_told(task, options["on_conflict"]))
         if wait:
             return _wait(client, task.id, options["wait_timeout"], as_json=as_json)
     if as_json:
@@ -98,6 +87,13 @@ def enqueue(kind: str, payload: str | None, wait: bool, as_json: bool, **options
     else:
         click.echo(task.id)
     return ExitCode.OK
+
+
+def _told(task: "Task", on_conflict: str | None) -> str:
+    """What became of a task whose key another one holds."""
+    if on_conflict in (None, "skip"):
+        return f"not enqueued: task {task.id} ({task.state}) holds the key"
+    return f"task {task.id} ({task.state}) holds the key and has the new content"
 
 
 def _check(wait: bool, options: dict[str, Any]) -> None:
@@ -108,8 +104,7 @@ def _check(wait: bool, options: dict[str, Any]) -> None:
     for one, one_name, other, other_name in both:
         if options[one] is not None and options[other] is not None:
             raise click.UsageError(f"{one_name} and {other_name} exclude each other")
-    if options["unique_key"] is None and (options["on_conflict"] or options["unique_states"]):
-        raise click.UsageError("--on-conflict and --unique-state need --unique-key")
+    check_unique(options)
     if options["after_policy"] is not None and not options["after"]:
         raise click.UsageError("--after-policy needs --after")
     if (options["webhook_secret"] or options["webhook_on"]) and "://" not in (options["webhook"] or ""):
@@ -153,8 +148,9 @@ def content_of(payload: str | None, options: dict[str, Any]) -> dict[str, Any]:
         fields["meta"] = msgspec.Raw(meta)
     if options["tags"]:
         fields["tags"] = list(options["tags"])
-    if options["unique_key"] is not None:
-        fields["unique"] = _unique(options)
+    unique = unique_of(options)
+    if unique is not None:
+        fields["unique"] = unique
     return fields
 
 
@@ -176,18 +172,6 @@ def _policy(fields: dict[str, Any]) -> Any:
         return msgspec.convert(fields, RetryPolicy)
     except msgspec.ValidationError as error:
         raise ValueError(f"--retry: {error}") from None
-
-
-def _unique(options: dict[str, Any]) -> Any:
-    """What ``--unique-key`` and its like say."""
-    from tq.wire import Unique
-
-    given: dict[str, Any] = {"key": options["unique_key"]}
-    if options["on_conflict"]:
-        given["on_conflict"] = options["on_conflict"]
-    if options["unique_states"]:
-        given["states"] = list(dict.fromkeys((*WAITING, *options["unique_states"])))
-    return Unique(**given)
 
 
 def _webhook(options: dict[str, Any]) -> Any:

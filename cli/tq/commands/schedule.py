@@ -18,7 +18,8 @@ from tq.commands.base import (
     node_options,
     note,
 )
-from tq.commands.values import RETRY_FORMS, STATES, Duration, Retry
+from tq.commands.unique import check_unique, unique_options, unique_words
+from tq.commands.values import RETRY_FORMS, Duration, Retry
 
 if TYPE_CHECKING:
     from tq.client import Client
@@ -107,19 +108,7 @@ def schedule() -> None:
 @click.option("--tag", "-t", "tags", multiple=True, help="A tag; may be repeated.")
 @click.option("--meta", "-m", multiple=True, help="KEY=VALUE, may be repeated; or one JSON object.")
 @click.option("--limit-key", help="What limits on claims know each task by.")
-@click.option("--unique-key", help="At most one task of this kind with this key at a time.")
-@click.option(
-    "--on-conflict",
-    type=click.Choice(("skip", "replace", "reject")),
-    help="When there is one: make none, give it the new content, or make none (default: skip).",
-)
-@click.option(
-    "--unique-state",
-    "unique_states",
-    multiple=True,
-    type=click.Choice(STATES),
-    help="A state in which the key counts besides the waiting ones; may be repeated (default: running).",
-)
+@unique_options
 @json_option("the schedule as JSON")
 def put(name: str, kind: str, payload: str | None, as_json: bool, **options: Any) -> None:
     """Make a schedule, or change the one of that name.
@@ -129,8 +118,7 @@ def put(name: str, kind: str, payload: str | None, as_json: bool, **options: Any
     """
     if (options["cron"] is None) == (options["every_s"] is None):
         raise click.UsageError("say either --cron or --every")
-    if options["unique_key"] is None and (options["on_conflict"] or options["unique_states"]):
-        raise click.UsageError("--on-conflict and --unique-state need --unique-key")
+    check_unique(options)
     task = _task(kind, payload, options)
     chosen: Any = {key: options[key] for key in _OF_SCHEDULE if options[key] is not None}
     with connect() as client:
@@ -328,7 +316,7 @@ def _facts(found: "Schedule") -> Iterator[tuple[str, str]]:
     if task.retry is not None:
         yield "retry", policy_words(task.retry)
     if task.unique is not None:
-        yield "unique key", f"{task.unique.key} ({task.unique.on_conflict})"
+        yield "unique key", unique_words(task.unique)
     if task.limit_key is not None:
         yield "limit key", task.limit_key
     if task.tags:

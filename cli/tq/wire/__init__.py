@@ -41,8 +41,10 @@ from tq.wire.enqueue import (
     EnqueuedMany,
     Given,
     NewTask,
+    OnConflict,
     Unique,
 )
+from tq.wire.explain import ExplainedReason, Explanation
 from tq.wire.graph import Graph, GraphEdge, GraphNode
 from tq.wire.limit import Limit, LimitPage, NewLimit
 from tq.wire.names import (
@@ -127,6 +129,8 @@ __all__ = [
     "Enqueued",
     "EnqueuedBatch",
     "EnqueuedMany",
+    "ExplainedReason",
+    "Explanation",
     "Exponential",
     "Fail",
     "FailOutcome",
@@ -166,6 +170,7 @@ __all__ = [
     "NewTask",
     "NewWorker",
     "NodePause",
+    "OnConflict",
     "Outcome",
     "OutcomeAnswer",
     "Outcomes",

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Raw, UnsetType, field
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from tq.wire.names import (
     AfterPolicy,
@@ -23,20 +23,30 @@ from tq.wire.problem import Problem
 from tq.wire.retry import RetryPolicy
 from tq.wire.webhook import Webhook
 
+OnConflict = Literal["skip", "replace", "debounce", "keep_earliest", "reject"]
+# A place in a payload: order.id, items.0.id, a JSON pointer (/order/id), or . for all of it.
+Path = Annotated[str, Meta(min_length=1)]
+
 
 class Unique(Request, kw_only=True):
-    """One task per (kind, ``key``) among the tasks whose state is in ``states``.
+    """One task per kind and key among the tasks whose state is in ``states``, for ``period_s`` at most.
 
-    ``skip`` keeps the existing task and answers it; ``replace`` gives a waiting task the new
-    content (a running or final one loses its key and a new task is made); ``reject`` is a 409.
-    ``states`` always include ``blocked``, ``scheduled`` and ``ready``.
+    The key is ``key``, or made by the node from what the payload holds at ``fields``. When another task
+    holds it, ``skip`` keeps that one and answers it, and ``reject`` is a 409. The others give a waiting task
+    the new content: ``replace`` with the new time, ``debounce`` with the later of both (but not more than
+    ``max_wait_s`` after it was made), ``keep_earliest`` with the earlier one; a running or final one loses
+    its key, and a new task is made.
+
+    ``states`` always include ``blocked``, ``scheduled`` and ``ready``; by default also ``running``, and
+    ``succeeded`` if there is a period.
     """
 
-    key: Key
-    on_conflict: Literal["skip", "replace", "reject"] = "skip"
-    states: Annotated[list[State], Meta(min_length=1, max_length=7)] = field(
-        default_factory=lambda: ["blocked", "scheduled", "ready", "running"]
-    )
+    key: Key | None = None
+    fields: Annotated[list[Path], Meta(min_length=1, max_length=20)] | None = None
+    period_s: PositiveSeconds | None = None
+    on_conflict: OnConflict = "skip"
+    max_wait_s: PositiveSeconds | None = None
+    states: Annotated[list[State], Meta(min_length=1, max_length=7)] | None = None
 
 
 class NewTask(Request, kw_only=True):

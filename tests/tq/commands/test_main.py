@@ -99,7 +99,7 @@ def test_reference_and_help_tell_each_exit_code(capsys: pytest.CaptureFixture[st
             ["enqueue", "x", "--expires-in", "5m", "--expires-at", "2026-01-31T12:00:00Z"],
             "exclude each other",
         ),
-        (["enqueue", "x", "--on-conflict", "skip"], "need --unique-key"),
+        (["enqueue", "x", "--on-conflict", "skip"], "needs --unique-key"),
         (["enqueue", "x", "--wait-timeout", "5m"], "needs --wait"),
         (["enqueue", "x", "--retry", "sometimes"], "is not a retry policy"),
         (["enqueue", "x", "--retry", "exponential:0"], "base_s"),

@@ -130,7 +130,7 @@ def test_put_of_an_interval_says_only_what_was_said(capsys: pytest.CaptureFixtur
         (["put", "n", "k", "--cron", "* * * * *", "--every", "5s"], "say either --cron or --every"),
         (["put", "n", "k", "--every", "often"], "is not a duration"),
         (["put", "n", "k", "{", "--every", "5s"], "is not JSON"),
-        (["put", "n", "k", "--every", "5s", "--on-conflict", "skip"], "need --unique-key"),
+        (["put", "n", "k", "--every", "5s", "--on-conflict", "skip"], "--on-conflict needs --unique-key"),
         (["put", "n", "k", "--every", "5s", "--retry", "exponential:0"], "base_s"),
         (["next", "n", "-n", "101"], "1<=x<=100"),
         (["get"], "Missing argument"),

@@ -268,6 +268,6 @@ async def test_a_move_that_breaks_another_rule_than_a_key_s_is_not_mended(core: 
     with pytest.raises(apsw.ConstraintError):
         await core.store.write(lambda tx: move(tx, end, broken))
     with pytest.raises(apsw.ConstraintError):
-        await core.store.write(lambda tx: move_or_refuse(tx, end, broken, task=task_id))
+        await core.store.write(lambda tx: move_or_refuse(tx, end, broken))
     task = await core.task(task_id)
     assert (task.state, task.unique_key) == (READY, "k")

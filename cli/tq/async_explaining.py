@@ -1,0 +1,29 @@
+"""The call that asks why a task runs, or does not; the async client has it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TypeVar
+
+from tq import calls, explain_calls, wire
+
+T = TypeVar("T")
+
+
+class AsyncExplaining(ABC):
+    """The part of :class:`tq.AsyncClient` that explains."""
+
+    @abstractmethod
+    async def _call(self, call: calls.Call[T]) -> T:
+        """Makes a call."""
+
+    async def explain(self, task_id: str) -> wire.Explanation:
+        """Why a task runs, or does not: in words, and with the facts.
+
+        Args:
+            task_id: its id.
+
+        Raises:
+            TaskNotFound: there is none.
+        """
+        return await self._call(explain_calls.explain(task_id))
