@@ -49,6 +49,13 @@ class Core:
         self._runner.run(self._store.close())
         self._runner.close()
 
+    def configure(self, **changes: Any) -> None:
+        """Gives the queue settings of its own."""
+        self._runner.run(self._configure(changes))
+
+    async def _configure(self, changes: dict[str, Any]) -> None:
+        await self._queue.catalogue.configure(QUEUE, changes)
+
     def enqueue(
         self,
         *,

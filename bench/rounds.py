@@ -89,7 +89,8 @@ class Duel:
             name: the line in the table.
             against: what the baseline is: "a" (the bare loop), "1" (the same with a batch a transaction),
                 "p" (the plain one), "0" (without the feature), "b" (the API, storing nothing), "s" (the
-                server alone) or "n" (one node).
+                server alone), "n" (one node)
+                or "q" (a queue without settings).
             tasks: how many one round is about.
             rounds: how many rounds count; one more goes before, to warm both up.
         """

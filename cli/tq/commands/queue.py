@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from math import ceil
 from typing import TYPE_CHECKING
 
 import click
@@ -71,7 +72,7 @@ def pause_words(pause: "Pause | None") -> str:
         return "paused"
     left = ""
     if pause.until is not None:
-        left = f" for {span(max(0.0, (parse_stamp(pause.until) - now()).total_seconds()))}"
+        left = f" for {span(max(1, ceil((parse_stamp(pause.until) - now()).total_seconds())))}"
     return f"paused{left}" + (f": {pause.reason}" if pause.reason else "")
 
 

@@ -149,4 +149,4 @@ def _facts(info: "QueueInfo") -> Iterator[tuple[str, str]]:
     if own.depth_max is not None:
         yield "depth max", str(own.depth_max)
     if own.bytes_max is not None:
-        yield "bytes max", size(own.bytes_max)
+        yield "bytes max", f"{own.bytes_max} ({size(own.bytes_max)})"
