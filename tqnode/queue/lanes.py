@@ -17,11 +17,13 @@ from tqnode.queue.rules import Rules
 from tqnode.sql import statement
 from tqnode.store.tx import Params, Row, Tx
 
-_UNKEYED = statement("find_unkeyed"), statement("find_unkeyed_of_kind")
-_KEYED = statement("find_keyed"), statement("find_keyed_of_kind")
-_LANES = statement("find_lanes"), statement("find_lanes_of_kind")
-_HEADS = statement("find_heads"), statement("find_heads_of_kind")
-_OF_KEY = statement("find_of_key"), statement("find_of_key_of_kind")
+_UNKEYED = statement("find_unkeyed")
+_UNKEYED_OF_KIND = statement("find_unkeyed_of_kind")
+_KINDS = statement("find_keyed_kinds")
+_KEYED = statement("find_keyed")
+_LANES = statement("find_lanes")
+_HEADS = statement("find_heads")
+_OF_KEY = statement("find_of_key")
 _READ_TURN = statement("read_turn")
 _WRITE_TURN = statement("write_turn")
 
@@ -30,9 +32,6 @@ LOOK_MAX = 64
 LANES_AT_A_TIME = 512
 """Keys that one statement steps to."""
 _PRIORITY_MAX = 255
-
-Statements = tuple[str, str]
-"""For any kind, and for one."""
 
 
 class Line:
@@ -94,6 +93,7 @@ class Lanes:
         self._rules = rules
         self._queue = queue
         self._kinds = None if kinds is None else tuple(dict.fromkeys(kinds))
+        self._keyed_kinds: tuple[str, ...] | None = None
         self._low = min_priority
         self._keyed = keyed
         self._gate = Gate(tx, rules, queue)
@@ -139,7 +139,7 @@ class Lanes:
 
     def _from_the_head(self, wanted: int) -> list[Row] | None:
         """The first ``wanted`` that may run; None if they are not all within the part that is looked at."""
-        lines = self._each(_UNKEYED, self._between(self._low, _PRIORITY_MAX, wanted))
+        lines = self._unkeyed(self._between(self._low, _PRIORITY_MAX, wanted))
         reach = None
         if self._keyed:
             look = wanted + LOOK_MAX
@@ -242,7 +242,7 @@ class Lanes:
         high = _PRIORITY_MAX
         while high >= self._low:
             params = self._between(self._low, high, 1)
-            lines = self._each(_UNKEYED, params)
+            lines = self._unkeyed(params)
             if self._keyed:
                 lines += self._each(_KEYED, params)
             found = [line[0][0] for line in lines if line]
@@ -284,18 +284,28 @@ class Lanes:
     def _lane(self, priority: int, key: str | None, expected: int, *, start: int = 0) -> Line:
         def read(limit: int) -> list[Row]:
             if key is None:
-                lines = self._each(_UNKEYED, self._between(priority, priority, limit))
+                lines = self._unkeyed(self._between(priority, priority, limit))
             else:
                 lines = self._each(_OF_KEY, self._params(priority=priority, key=key, max=limit))
             return lines[0] if len(lines) == 1 else list(islice(merge(*lines, key=_rank), limit))
 
         return Line(key, read, expected=expected, start=start)
 
-    def _each(self, statements: Statements, params: Params) -> list[list[Row]]:
-        """What there is of each kind that is asked for."""
+    def _unkeyed(self, params: Params) -> list[list[Row]]:
+        """Those without a key; of each kind that is asked for."""
         if self._kinds is None:
-            return [self._tx.all(statements[0], params)]
-        return [self._tx.all(statements[1], {**params, "kind": kind}) for kind in self._kinds]
+            return [self._tx.all(_UNKEYED, params)]
+        return [self._tx.all(_UNKEYED_OF_KIND, {**params, "kind": kind}) for kind in self._kinds]
+
+    def _each(self, sql: str, params: Params) -> list[list[Row]]:
+        """What there is with a key; of each kind that is asked for or, if any is, that there is."""
+        if self._keyed_kinds is None:
+            if self._kinds is None:
+                found = [kind for (kind,) in self._tx.all(_KINDS, {"queue": self._queue})]
+                self._keyed_kinds = tuple(found)
+            else:
+                self._keyed_kinds = self._kinds
+        return [self._tx.all(sql, {**params, "kind": kind}) for kind in self._keyed_kinds]
 
     def _between(self, low: int, high: int, limit: int) -> Params:
         return self._params(low=low, high=high, max=limit)

@@ -75,14 +75,19 @@ WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = :kind
     AND priority BETWEEN :low AND :high AND (expires_at_ms IS NULL OR expires_at_ms > :now_ms)
 ORDER BY priority DESC, run_at_ms, seq LIMIT :max
 
+-- name: find_keyed_kinds
+WITH RECURSIVE step (kind) AS (
+    SELECT * FROM (SELECT kind FROM task INDEXED BY task_keyed
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue ORDER BY kind LIMIT 1)
+    UNION ALL
+    SELECT (SELECT kind FROM task INDEXED BY task_keyed
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind > step.kind
+        ORDER BY kind LIMIT 1)
+    FROM step WHERE step.kind IS NOT NULL)
+SELECT kind FROM step WHERE kind IS NOT NULL
+
 -- name: find_keyed
 SELECT priority, run_at_ms, seq, limit_key FROM task INDEXED BY task_keyed
-WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND priority BETWEEN :low AND :high
-    AND (expires_at_ms IS NULL OR expires_at_ms > :now_ms)
-ORDER BY priority DESC, run_at_ms, seq LIMIT :max
-
--- name: find_keyed_of_kind
-SELECT priority, run_at_ms, seq, limit_key FROM task INDEXED BY task_keyed_of_kind
 WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = :kind
     AND priority BETWEEN :low AND :high AND (expires_at_ms IS NULL OR expires_at_ms > :now_ms)
 ORDER BY priority DESC, run_at_ms, seq LIMIT :max
@@ -91,35 +96,11 @@ ORDER BY priority DESC, run_at_ms, seq LIMIT :max
 -- One step of the index for each key, however many tasks it has.
 WITH RECURSIVE lane (key) AS (
     SELECT * FROM (SELECT limit_key FROM task INDEXED BY task_lane
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND priority = :priority
-            AND limit_key > :after
-        ORDER BY limit_key LIMIT 1)
-    UNION ALL
-    SELECT (SELECT limit_key FROM task INDEXED BY task_lane
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND priority = :priority
-            AND limit_key > lane.key
-        ORDER BY limit_key LIMIT 1)
-    FROM lane WHERE lane.key IS NOT NULL
-    LIMIT :max)
-SELECT lane.key,
-    CASE WHEN :everywhere THEN (SELECT count(*) FROM (SELECT 1 FROM task INDEXED BY task_running_key
-        WHERE limit_key IS NOT NULL AND state = 'running' AND limit_key = lane.key LIMIT :slots)) END,
-    CASE WHEN :here THEN (SELECT count(*) FROM (SELECT 1 FROM task INDEXED BY task_running_key
-        WHERE limit_key IS NOT NULL AND state = 'running' AND limit_key = lane.key AND queue = :queue
-        LIMIT :slots)) END,
-    a.level, a.updated_ms, h.level, h.updated_ms
-FROM lane LEFT JOIN bucket a ON :everywhere AND a.queue = '' AND a.key = lane.key
-    LEFT JOIN bucket h ON :here AND h.queue = :queue AND h.key = lane.key
-WHERE lane.key IS NOT NULL
-
--- name: find_lanes_of_kind
-WITH RECURSIVE lane (key) AS (
-    SELECT * FROM (SELECT limit_key FROM task INDEXED BY task_lane_of_kind
         WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = :kind
             AND priority = :priority AND limit_key > :after
         ORDER BY limit_key LIMIT 1)
     UNION ALL
-    SELECT (SELECT limit_key FROM task INDEXED BY task_lane_of_kind
+    SELECT (SELECT limit_key FROM task INDEXED BY task_lane
         WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = :kind
             AND priority = :priority AND limit_key > lane.key
         ORDER BY limit_key LIMIT 1)
@@ -140,13 +121,6 @@ WHERE lane.key IS NOT NULL
 -- The first task of each of these keys.
 SELECT :priority, t.run_at_ms, t.seq, t.limit_key
 FROM json_each(:keys) k CROSS JOIN task t ON t.seq = (SELECT seq FROM task INDEXED BY task_lane
-    WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND priority = :priority
-        AND limit_key = k.value AND (expires_at_ms IS NULL OR expires_at_ms > :now_ms)
-    ORDER BY run_at_ms, seq LIMIT 1)
-
--- name: find_heads_of_kind
-SELECT :priority, t.run_at_ms, t.seq, t.limit_key
-FROM json_each(:keys) k CROSS JOIN task t ON t.seq = (SELECT seq FROM task INDEXED BY task_lane_of_kind
     WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = :kind
         AND priority = :priority AND limit_key = k.value
         AND (expires_at_ms IS NULL OR expires_at_ms > :now_ms)
@@ -154,12 +128,6 @@ FROM json_each(:keys) k CROSS JOIN task t ON t.seq = (SELECT seq FROM task INDEX
 
 -- name: find_of_key
 SELECT priority, run_at_ms, seq, limit_key FROM task INDEXED BY task_lane
-WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND priority = :priority
-    AND limit_key = :key AND (expires_at_ms IS NULL OR expires_at_ms > :now_ms)
-ORDER BY run_at_ms, seq LIMIT :max
-
--- name: find_of_key_of_kind
-SELECT priority, run_at_ms, seq, limit_key FROM task INDEXED BY task_lane_of_kind
 WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = :kind AND priority = :priority
     AND limit_key = :key AND (expires_at_ms IS NULL OR expires_at_ms > :now_ms)
 ORDER BY run_at_ms, seq LIMIT :max

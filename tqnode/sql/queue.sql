@@ -42,17 +42,24 @@ WITH RECURSIVE step (priority, oldest_ms) AS (
         (SELECT run_at_ms FROM task WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue
             AND priority < step.priority ORDER BY priority DESC, run_at_ms LIMIT 1)
     FROM step WHERE step.priority IS NOT NULL),
-keyed (priority, oldest_ms) AS (
-    SELECT * FROM (SELECT priority, run_at_ms FROM task INDEXED BY task_keyed
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue
-        ORDER BY priority DESC, run_at_ms LIMIT 1)
+sort (kind) AS (
+    SELECT * FROM (SELECT kind FROM task INDEXED BY task_keyed
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue ORDER BY kind LIMIT 1)
     UNION ALL
-    SELECT (SELECT priority FROM task INDEXED BY task_keyed
-            WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue
-            AND priority < keyed.priority ORDER BY priority DESC, run_at_ms LIMIT 1),
+    SELECT (SELECT kind FROM task INDEXED BY task_keyed
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind > sort.kind
+        ORDER BY kind LIMIT 1)
+    FROM sort WHERE sort.kind IS NOT NULL),
+keyed (kind, priority, oldest_ms) AS (
+    SELECT kind, 256, NULL FROM sort WHERE kind IS NOT NULL
+    UNION ALL
+    SELECT keyed.kind,
+        (SELECT priority FROM task INDEXED BY task_keyed
+            WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = keyed.kind
+                AND priority < keyed.priority ORDER BY priority DESC, run_at_ms LIMIT 1),
         (SELECT run_at_ms FROM task INDEXED BY task_keyed
-            WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue
-            AND priority < keyed.priority ORDER BY priority DESC, run_at_ms LIMIT 1)
+            WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = keyed.kind
+                AND priority < keyed.priority ORDER BY priority DESC, run_at_ms LIMIT 1)
     FROM keyed WHERE keyed.priority IS NOT NULL)
 SELECT min(oldest_ms) FROM (SELECT oldest_ms FROM step UNION ALL SELECT oldest_ms FROM keyed)
 

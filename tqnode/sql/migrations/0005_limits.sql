@@ -13,13 +13,10 @@ CREATE INDEX task_ready ON task (queue, priority DESC, run_at_ms) WHERE limit_ke
 CREATE INDEX task_ready_of_kind ON task (queue, kind, priority DESC, run_at_ms)
     WHERE limit_key IS NULL AND state = 'ready';
 
-CREATE INDEX task_keyed ON task (queue, priority DESC, run_at_ms)
+-- Of each kind: claims of any kind look at the kinds there are. Few indexes, as each costs every task a bit.
+CREATE INDEX task_keyed ON task (queue, kind, priority DESC, run_at_ms)
     WHERE limit_key IS NOT NULL AND state = 'ready';
-CREATE INDEX task_keyed_of_kind ON task (queue, kind, priority DESC, run_at_ms)
-    WHERE limit_key IS NOT NULL AND state = 'ready';
-CREATE INDEX task_lane ON task (queue, priority DESC, limit_key, run_at_ms)
-    WHERE limit_key IS NOT NULL AND state = 'ready';
-CREATE INDEX task_lane_of_kind ON task (queue, kind, priority DESC, limit_key, run_at_ms)
+CREATE INDEX task_lane ON task (queue, kind, priority DESC, limit_key, run_at_ms)
     WHERE limit_key IS NOT NULL AND state = 'ready';
 -- The slots that are taken, by key and by queue.
 CREATE INDEX task_running_key ON task (limit_key, queue) WHERE limit_key IS NOT NULL AND state = 'running';
