@@ -18,6 +18,7 @@ from tq.commands.base import (
     node_options,
     note,
 )
+from tq.commands.telling import webhook_options
 from tq.commands.values import RETRY_FORMS, STATES, Duration, Retry
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def schedule() -> None:
 @click.option(
     "--expires-in", "expires_s", type=Duration(), help="Each task is cancelled if it waits for so long."
 )
+@webhook_options
 @click.option("--tag", "-t", "tags", multiple=True, help="A tag; may be repeated.")
 @click.option("--meta", "-m", multiple=True, help="KEY=VALUE, may be repeated; or one JSON object.")
 @click.option("--unique-key", help="At most one task of this kind with this key at a time.")
