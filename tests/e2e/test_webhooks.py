@@ -234,3 +234,5 @@ def test_the_command_enqueues_with_webhooks_and_tries_them_out(tmp_path: Path, r
         exported = command("export").out
         assert f'"webhook":{{"url":"{receiver.url}","on":["dead"],"max_attempts":10}}' in exported
         command("enqueue", "k", "--webhook", "shop", "--webhook-on", "dead", code=2)
+        scheduled = command("schedule", "put", "s", "k", "--every", "1h", "--webhook", "shop", "--json").out
+        assert '"webhook":{"endpoint":"shop"' in scheduled

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tq.commands.base import ExitCode, command, complete_queues, connect, json_option, note
+from tq.commands.telling import webhook_of, webhook_options
 from tq.commands.unique import check_unique, unique_of, unique_options
 from tq.commands.values import RETRY_FORMS, Duration, Moment, Retry, now, parse_meta, read_json
 
@@ -50,14 +51,7 @@ _SAME = (
     type=click.Choice(("succeeded", "finished")),
     help="What the tasks waited for must come to: succeed, or just end (default: succeeded).",
 )
-@click.option("--webhook", metavar="NAME | URL", help="To whom its end is told: see tq webhook.")
-@click.option("--webhook-secret", metavar="NAME", help="With a URL: the node's secret that signs.")
-@click.option(
-    "--webhook-on",
-    multiple=True,
-    type=click.Choice(("succeeded", "dead", "cancelled")),
-    help="With a URL: an end that is told; may be repeated (default: every end).",
-)
+@webhook_options
 @click.option("--tag", "-t", "tags", multiple=True, help="A tag; may be repeated.")
 @click.option("--meta", "-m", multiple=True, help="KEY=VALUE, may be repeated; or one JSON object.")
 @unique_options
@@ -107,8 +101,6 @@ def _check(wait: bool, options: dict[str, Any]) -> None:
     check_unique(options)
     if options["after_policy"] is not None and not options["after"]:
         raise click.UsageError("--after-policy needs --after")
-    if (options["webhook_secret"] or options["webhook_on"]) and "://" not in (options["webhook"] or ""):
-        raise click.UsageError("--webhook-secret and --webhook-on need --webhook with a URL")
     if options["wait_timeout"] is not None and not wait:
         raise click.UsageError("--wait-timeout needs --wait")
 
@@ -118,8 +110,6 @@ def _fields(payload: str | None, options: dict[str, Any]) -> dict[str, Any]:
     fields |= {name: options[name] for name in (*_SAME, "idempotency_key") if options[name] is not None}
     if options["after"]:
         fields["after"] = list(options["after"])
-    if options["webhook"] is not None:
-        fields["webhook"] = _webhook(options)
     expires_at = _expiry(options["expires_at"], options["expires_in"])
     if expires_at is not None:
         fields["expires_at"] = expires_at
@@ -127,7 +117,7 @@ def _fields(payload: str | None, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def content_of(payload: str | None, options: dict[str, Any]) -> dict[str, Any]:
-    """Payload, meta, tags, retry policy and unique key as the client takes them, as far as they were said.
+    """Payload, meta, tags, retry policy, unique key and webhook as the client takes them, if they were said.
 
     Raises:
         UsageError: one of them can't be read.
@@ -151,6 +141,9 @@ def content_of(payload: str | None, options: dict[str, Any]) -> dict[str, Any]:
     unique = unique_of(options)
     if unique is not None:
         fields["unique"] = unique
+    webhook = webhook_of(options)
+    if webhook is not None:
+        fields["webhook"] = webhook
     return fields
 
 
@@ -172,19 +165,6 @@ def _policy(fields: dict[str, Any]) -> Any:
         return msgspec.convert(fields, RetryPolicy)
     except msgspec.ValidationError as error:
         raise ValueError(f"--retry: {error}") from None
-
-
-def _webhook(options: dict[str, Any]) -> Any:
-    """What ``--webhook`` and its like say."""
-    from tq.new_tasks import is_url
-    from tq.wire import Webhook
-
-    if not is_url(options["webhook"]):
-        return options["webhook"]
-    given: dict[str, Any] = {"url": options["webhook"], "secret": options["webhook_secret"]}
-    if options["webhook_on"]:
-        given["on"] = list(options["webhook_on"])
-    return Webhook(**given)
 
 
 def _wait(client: "Client", task_id: str, timeout_s: float | None, *, as_json: bool) -> int:

@@ -18,6 +18,7 @@ from tq.commands.base import (
     node_options,
     note,
 )
+from tq.commands.telling import webhook_options
 from tq.commands.unique import check_unique, unique_options, unique_words
 from tq.commands.values import RETRY_FORMS, Duration, Retry
 
@@ -105,6 +106,7 @@ def schedule() -> None:
 @click.option(
     "--expires-in", "expires_s", type=Duration(), help="Each task is cancelled if it waits for so long."
 )
+@webhook_options
 @click.option("--tag", "-t", "tags", multiple=True, help="A tag; may be repeated.")
 @click.option("--meta", "-m", multiple=True, help="KEY=VALUE, may be repeated; or one JSON object.")
 @click.option("--limit-key", help="What limits on claims know each task by.")
