@@ -15,6 +15,7 @@ from tqnode.config import Config
 from tqnode.garbage import collect_seldom
 from tqnode.metrics import Metrics
 from tqnode.queue import Queue
+from tqnode.queue.batches import BatchSpec
 from tqnode.store import Store
 from tqnode.task import Ask, ClaimedTask, Complete, TaskSpec, Webhook
 
@@ -98,6 +99,20 @@ class Core:
                 await self._queue.finish([Complete(id=task.id, token=task.token) for task in tasks])
 
         self._run_all([caller(held[start::callers]) for start in range(callers)])
+
+    def batched_lifecycle(self, *, calls: int, size: int) -> None:
+        """As :meth:`lifecycle` of one caller, with all the tasks as members of one batch."""
+        ask = Ask(queues=(QUEUE,), worker=WORKER, max=size)
+
+        async def caller() -> None:
+            batch = (await self._queue.batcher.create(BatchSpec(open=True), [])).id
+            for _ in range(calls):
+                await self._queue.batcher.add(batch, [_spec() for _ in range(size)])
+                tasks = await self._queue.claim(ask, wait_s=0)
+                await self._queue.finish([Complete(id=task.id, token=task.token) for task in tasks])
+            await self._queue.batcher.close(batch)
+
+        self._run_all([caller()])
 
     def lifecycle(self, *, callers: int, calls: int, size: int) -> None:
         """Each of ``callers`` does ``calls`` times: enqueue ``size`` tasks, claim as many, complete them."""

@@ -177,3 +177,19 @@ def followed_once() -> None:
     name_two()
     if tq.current_task().attempt == 1:
         raise tq.RetryLater(0.0, "once more")
+
+
+@app.task
+def split(parts: int) -> int:
+    """Adds as many more tasks to its own batch."""
+    current = tq.current_task()
+    assert current.batch is not None
+    sum_here = add.options(queue=current.task.queue)
+    with tq.Client() as client:
+        return len(client.add_to_batch(current.batch, [sum_here.new_task(part, 1) for part in range(parts)]))
+
+
+@app.task
+def tell_batch() -> object:
+    """What a callback's meta says of its batch."""
+    return tq.value(tq.current_task().task.meta)["batch"]

@@ -29,6 +29,8 @@ _DELETE = statement("delete_batch_event")
 
 PIECES_AN_EVENT = 4
 """Pieces of a slice that one event counts for: it is about so many times the work of others."""
+PUT_OFF_MS_MAX = 60_000
+"""Longest time for which a callback waits before it is tried again."""
 META_KEY = "batch"
 
 Listener = Callable[[Tx, Batch, BatchEvent], None]
@@ -55,7 +57,9 @@ class Callbacks:
     def fire_due(self, tx: Tx, limit: int) -> int:
         """Does up to ``limit`` pieces of what is due; answers how many it did."""
         room = max(1, limit // PIECES_AN_EVENT)
-        rows = tx.all(_FIND_DUE, {"now_ms": tx.now_ms, "limit": room})
+        # What was put off for longer than anything is was put off by another clock.
+        params = {"now_ms": tx.now_ms, "never_ms": tx.now_ms + PUT_OFF_MS_MAX, "limit": room}
+        rows = tx.all(_FIND_DUE, params)
         for seq, event, packed in rows:
             self._act(tx, seq, BatchEvent(event), read(tx, ids.text(packed)))
         return max(limit, len(rows)) if len(rows) >= room else len(rows)
@@ -69,7 +73,7 @@ class Callbacks:
                 (made,) = tx.atomically(partial(self._enqueuer.enqueue, tx, [spec], follows=True))
             except QueueFull as error:
                 logger.warning("batch %s waits with its callback: %s", batch.id, error.detail)
-                due_ms = tx.now_ms + round(error.retry_after_s * 1000)
+                due_ms = tx.now_ms + min(PUT_OFF_MS_MAX, round(error.retry_after_s * 1000))
                 tx.run(_PUT_OFF, where | {"due_ms": due_ms})
                 tx.effects.due_ms.append(due_ms)
                 return

@@ -85,7 +85,8 @@ def _judge(tx: Tx, batch: int, rows: list[Row]) -> None:
         return
     params = {event.value: event in come for event in BatchEvent}
     tx.run(_MARK, params | {"batch": batch, "now_ms": tx.now_ms})
-    tx.many(_ADD_EVENT, [(batch, event.value, tx.now_ms) for event in come])
+    # Due by any clock: this one may be set back.
+    tx.many(_ADD_EVENT, [(batch, event.value, 0) for event in come])
     tx.effects.due_ms.append(tx.now_ms)
 
 

@@ -63,7 +63,7 @@ SELECT 0 FROM batch WHERE cancelled_through IS NOT NULL LIMIT 1
 
 -- name: find_due_batch_events
 SELECT e.batch, e.event, b.id FROM batch_event e JOIN batch b ON b.seq = e.batch
-WHERE e.due_ms <= :now_ms ORDER BY e.due_ms LIMIT :limit
+WHERE e.due_ms <= :now_ms OR e.due_ms > :never_ms ORDER BY e.due_ms LIMIT :limit
 
 -- name: next_batch_event
 SELECT min(due_ms) FROM batch_event

@@ -79,6 +79,23 @@ async def test_a_callback_for_which_there_is_no_room_waits_for_it_and_comes_once
         assert await core.count("batch_event") == 0
 
 
+async def test_a_clock_that_is_set_back_holds_up_no_callback(tmp_path: Path) -> None:
+    async with open_core(tmp_path / "tq.db", queue_depth_max=1) as core:
+        holder = await core.enqueue(queue=CALLBACKS)
+        await create(core, events=(BatchEvent.FINISHED,))
+        await core.sweeper.sweep()
+        await core.queue.cancel(holder)
+        core.clock.step(-3_600)
+        await core.sweep_after(2)
+        assert await fired(core) == ["finished"]
+        await core.queue.cancel(
+            (await core.queue.batcher.page(limit=1, cursor=None)).batches[0].callbacks[0].task or ""
+        )
+        await create(core, events=(BatchEvent.SUCCESS,))
+        core.clock.step(-3_600)
+        assert await fired(core) == ["finished", "success"]
+
+
 async def test_what_was_not_acted_upon_before_a_restart_is_acted_upon_after_it(tmp_path: Path) -> None:
     path = tmp_path / "tq.db"
     async with open_core(path) as core:
