@@ -186,7 +186,7 @@ class Node:
         queue = Queue(store, config=config, clock=clock, rng=rng, metrics=metrics)
         if keeping is not None:
             try:
-                keeping.start(on_late=queue.waiting.wake_all, on_failed=self.broken.set)
+                keeping.start(on_late=queue.look_again, on_failed=self.broken.set)
             except (apsw.Error, SchemaTooNew) as error:
                 raise StoreError(explain(folder.path / TERMS_DATABASE, error)) from error
             parts.callback(keeping.open_gate)
@@ -248,7 +248,7 @@ class Node:
             await self._member.leave()
         self._draining.set()
         if (queue := self._service.here) is not None:
-            queue.waiting.drain()
+            queue.drain()
         if self._server is not None:
             left_s = self._config.drain_s - (self._clock.monotonic() - began)
             await self._server.stop(grace_s=max(0.0, left_s))

@@ -14,6 +14,8 @@ from tqnode.config import Config
 from tqnode.errors import Busy, OutcomeUnknown
 from tqnode.queue import Queue
 from tqnode.queue.followers import settle_rest
+from tqnode.queue.logs import delete_remains
+from tqnode.queue.results import delete_expired_results
 from tqnode.queue.sliced import SLICE_S, Slice, Sliced
 from tqnode.store import Effects, Store, Tx
 from tqnode.sweeps import (
@@ -78,6 +80,7 @@ class Sweeper:
             make_due_ready,
             self._queue.scheduler.fire_due,
             partial(delete_outdated, movement=self._queue.movement),
+            delete_expired_results,
             lambda tx, limit: (
                 drop_silent_workers(tx, limit, silent_ms=silent_ms)
                 if self._reachable_ms() >= silent_ms
@@ -88,7 +91,7 @@ class Sweeper:
         for state, age_s in kept_s.items():
             if age_s >= 0:
                 work.append(partial(remove_kept_too_long, state=state, age_ms=age_s * 1000))
-        work.append(give_back_pages)
+        work += [delete_remains, give_back_pages]
         return work
 
     async def run(self) -> None:

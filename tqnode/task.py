@@ -95,6 +95,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The tasks it waits for, each once: ids, or places in the same request."""
     needs: Needs | None = None
     """None if it waits for nobody."""
+    result_ttl_ms: int | None = None
+    """How long its result is kept from its end on; None: as long as the task."""
 
 
 class Enqueued(msgspec.Struct, frozen=True):
@@ -154,6 +156,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Of the tasks it was enqueued after, how many have not ended."""
     after: tuple[str, ...] = ()
     """Ids of these, as far as they are still there; empty in lists."""
+    result_ttl_ms: int | None = None
+    result_expired: bool = False
+    """There was a result, and its time is over."""
 
 
 class Input(msgspec.Struct, frozen=True):

@@ -35,6 +35,8 @@ class TaskOptions(TypedDict, total=False):
     after: Parent | Sequence[Parent] | None
     """The tasks it waits for."""
     after_policy: wire.AfterPolicy | None
+    result_ttl_s: float | None
+    """Seconds after its end at which its result is deleted, while the task stays."""
 
 
 def new_task(kind: str, payload: Any = UNSET, **options: Any) -> wire.NewTask:

@@ -129,6 +129,7 @@ class Conversion:
             meta=None if task.meta is UNSET else self._meta(task.meta),
             after=after,
             needs=_NEEDS[task.after_policy] if after else None,
+            result_ttl_ms=None if task.result_ttl_s is None else max(1, ms_of(task.result_ttl_s)),
             **(
                 {}
                 if unique is None

@@ -178,6 +178,7 @@ def _task_of(template: Template, *, payload: Raw | UnsetType) -> wire.ScheduledT
         expires_s=seconds_or_none(template.expires_ms),
         tags=list(spec.tags),
         unique=_unique_of(spec),
+        result_ttl_s=seconds_or_none(spec.result_ttl_ms),
     )
 
 

@@ -76,6 +76,7 @@ def _made(new: wire.NewTask, spec: TaskSpec, enqueued: Enqueued) -> wire.Task:
         unique_key=spec.unique_key,
         after=[ids.text(parent) for parent in spec.after if isinstance(parent, bytes)],
         after_policy=new.after_policy if new.after else None,
+        result_ttl_s=seconds_or_none(spec.result_ttl_ms),
     )
 
 

@@ -71,6 +71,8 @@ def task_of(task: core.Task, *, bodies: bool = True, duplicate: bool = False) ->
         after=list(task.after),
         after_policy=None if task.needs is None else task.needs.value,
         pending=task.pending,
+        result_ttl_s=seconds_or_none(task.result_ttl_ms),
+        result_expired=task.result_expired,
     )
 
 

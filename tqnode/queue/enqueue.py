@@ -12,8 +12,10 @@ from tqnode.clock import Rng
 from tqnode.config import Config
 from tqnode.errors import IdempotencyMismatch, QueueFull, TqnodeError, UniqueConflict
 from tqnode.queue import linking
+from tqnode.queue.logs import replace_log
 from tqnode.queue.moves import counts
 from tqnode.queue.remove import replace_tags
+from tqnode.queue.results import note_times, replace_time
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
 from tqnode.task import WAITING, Enqueued, Idempotency, TaskSpec, TaskState
@@ -41,6 +43,7 @@ _ADD_IDEMPOTENCY = statement("add_idempotency")
 _READY = TaskState.READY
 _BLOCKED = TaskState.BLOCKED
 _after = attrgetter("after")
+_result_ttl_ms = attrgetter("result_ttl_ms")
 
 _answers = msgspec.json.Decoder(list[Enqueued])
 _some_answers = msgspec.json.Decoder(list[Enqueued | None])
@@ -179,6 +182,9 @@ class Enqueuer:
         tags = [(tag, seq) for seq, spec in zip(seqs, specs, strict=True) for tag in spec.tags]
         if tags:
             tx.insert(_INSERT_TAG, tags)
+        if any(map(_result_ttl_ms, specs)):
+            times = [(seq, spec.result_ttl_ms) for seq, spec in zip(seqs, specs, strict=True)]
+            note_times(tx, [(seq, ttl_ms) for seq, ttl_ms in times if ttl_ms is not None])
         effects = tx.effects
         effects.events += map(TaskEvent, packed, queues, kinds, states, repeat(tx.now_ms), repeat(0))
         for spec, state, run_at_ms in zip(specs, states, runs_at_ms, strict=True):
@@ -257,6 +263,8 @@ class Enqueuer:
             },
         )
         replace_tags(tx, seq, spec.tags)
+        replace_log(tx, seq)
+        replace_time(tx, seq, spec.result_ttl_ms)
         tags = _encode_tags(spec) if spec.tags else None
         body = {"seq": seq, "payload": spec.payload, "meta": spec.meta, "tags": tags, "retry": spec.retry}
         tx.run(_REPLACE_BODY, body)

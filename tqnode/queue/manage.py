@@ -4,6 +4,7 @@ from tqnode.errors import NotFound, Overloaded, WrongState
 from tqnode.queue.finish import plain_receipt
 from tqnode.queue.moves import Held, Movement, move_or_refuse
 from tqnode.queue.remove import remove
+from tqnode.queue.results import renew_time
 from tqnode.queue.rows import place, read_task
 from tqnode.sql import statement
 from tqnode.store.tx import Row, Tx
@@ -88,6 +89,7 @@ class Manager:
                 "now_ms": tx.now_ms,
             }
             move_or_refuse(tx, _RETRY, params, task=task_id)
+            renew_time(tx, held.seq)
             self._movement.note(tx, held.seq, worker=held.worker)
             self._movement.record(tx, held, TaskState.READY, attempt=held.attempt)
             tx.effects.ready.append((held.queue, held.kind, held.priority))

@@ -101,4 +101,6 @@ def task_of(row: Row) -> Task:
         needs=Needs(row[29]) if row[29] else None,
         pending=row[30],
         after=tuple(ids.texts([bytes.fromhex(one) for one in texts_of(row[31])])) if row[31] else (),
+        result_ttl_ms=row[32],
+        result_expired=bool(row[33]),
     )

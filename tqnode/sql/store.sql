@@ -46,9 +46,11 @@ ROLLBACK TO part
 PRAGMA user_version
 
 -- name: read_last_task
--- A parent that was deleted may have had the newest row; its number must not come to mean another task.
-SELECT seq, id, max(seq, (SELECT coalesce(max(parent), 0) FROM dependency)) FROM task
-WHERE seq = (SELECT max(seq) FROM task)
+-- What was deleted may have had the newest row, and have left something behind: its number must not come to mean
+-- another task.
+SELECT t.seq, t.id, max(coalesce(t.seq, 0), (SELECT coalesce(max(parent), 0) FROM dependency),
+    (SELECT coalesce(max(seq), 0) FROM log_remains))
+FROM (SELECT max(seq) AS newest FROM task) LEFT JOIN task t ON t.seq = newest
 
 -- name: begin_read
 BEGIN

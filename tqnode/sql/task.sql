@@ -5,8 +5,8 @@ SELECT t.id, t.queue, t.kind, t.state, t.reason, t.priority, t.created_at_ms, t.
     b.payload, b.meta, b.tags, b.retry, n.result, n.progress, n.errors, n.attempted_by, t.needs, t.pending,
     CASE WHEN t.needs IS NOT NULL THEN (SELECT json_group_array(hex(p.id))
         FROM (SELECT parent FROM dependency WHERE child = t.seq ORDER BY parent) d
-            JOIN task p ON p.seq = d.parent) END
-FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq)
+            JOIN task p ON p.seq = d.parent) END, x.ttl_ms, x.expired
+FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq) LEFT JOIN result_time x USING (seq)
 WHERE seq = :seq AND id = :id
 
 -- name: list_tasks
@@ -15,8 +15,9 @@ SELECT t.id, t.queue, t.kind, t.state, t.reason, t.priority, t.created_at_ms, t.
     t.finished_at_ms, t.expires_at_ms, t.lease_expires_at_ms, t.cancel_requested_at_ms, t.attempt,
     t.max_attempts, t.crashes, t.lease_ms, t.timeout_ms, t.worker, t.unique_key, t.seq,
     CASE WHEN :bodies THEN b.payload ELSE x'' END, b.meta, b.tags, b.retry,
-    CASE WHEN :bodies THEN n.result END, n.progress, n.errors, n.attempted_by, t.needs, t.pending, NULL
-FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq)
+    CASE WHEN :bodies THEN n.result END, n.progress, n.errors, n.attempted_by, t.needs, t.pending, NULL,
+    x.ttl_ms, x.expired
+FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq) LEFT JOIN result_time x USING (seq)
 WHERE seq < :before AND seq >= :floor
     AND (:queues IS NULL OR t.queue IN (SELECT value FROM json_each(:queues)))
     AND (:states IS NULL OR t.state IN (SELECT value FROM json_each(:states)))
@@ -179,7 +180,7 @@ ON CONFLICT (seq) DO UPDATE SET errors = excluded.errors, attempted_by = exclude
 UPDATE task SET lease_expires_at_ms = :now_ms + coalesce(:lease_ms, lease_ms),
     lease_ms = coalesce(:lease_ms, lease_ms)
 WHERE seq = :seq AND id = :id AND grants = :grants AND secret = :secret AND state = 'running'
-RETURNING lease_expires_at_ms, cancel_requested_at_ms
+RETURNING lease_expires_at_ms, cancel_requested_at_ms, queue, kind, attempt
 
 -- name: find_managed
 SELECT queue, kind, state, priority, run_at_ms, attempt, max_attempts, cancel_requested_at_ms, receipt,

@@ -43,16 +43,28 @@ class TaskEvent(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
+class TaskNews(msgspec.Struct, frozen=True):
+    """A running task told something: its progress, or (None) lines of its log."""
+
+    id: bytes
+    queue: str
+    kind: str
+    attempt: int
+    at_ms: int
+    progress: bytes | None = None
+
+
 class Effects:
     """What a group of operations did that others wait for; published once it is answered."""
 
-    __slots__ = ("due_ms", "events", "inserts", "moves", "ready", "resumed", "steered")
+    __slots__ = ("due_ms", "events", "inserts", "moves", "news", "ready", "resumed", "steered")
 
     def __init__(self) -> None:
         self.inserts: list[tuple[str, Sequence[Row]]] = []
         """(statement's name, rows of its parameters) of what is not written yet."""
         self.moves: list[tuple[str, TaskState | None, TaskState | None, int]] = []
         self.events: list[TaskEvent] = []
+        self.news: list[TaskNews] = []
         self.ready: list[tuple[str, str | None, int]] = []
         """(queue, kind or None for any, priority) of each task that became claimable."""
         self.resumed: list[str] = []
@@ -70,7 +82,16 @@ class Effects:
             self.due_ms.append(run_at_ms)
 
     def _lists(self) -> tuple[list[Any], ...]:
-        return self.inserts, self.moves, self.events, self.ready, self.resumed, self.steered, self.due_ms
+        return (
+            self.inserts,
+            self.moves,
+            self.events,
+            self.ready,
+            self.resumed,
+            self.steered,
+            self.due_ms,
+            self.news,
+        )
 
     def mark(self) -> tuple[int, ...]:
         """Where the effects stand now, for :meth:`cut`."""
@@ -83,6 +104,7 @@ class Effects:
             len(self.resumed),
             len(self.steered),
             len(self.due_ms),
+            len(self.news),
         )
 
     def cut(self, mark: tuple[int, ...]) -> None:

@@ -108,10 +108,11 @@ class Writer:
         self._refusing: TqnodeError | None = None
         self._loop = asyncio.get_running_loop()
         row = connection.execute(statement("read_last_task")).fetchone()
-        self._next_seq = row[2] + 1 if row else 1
-        self._id_ms = int.from_bytes(row[1], "big") >> _TIME_OF_ID if row else 0
-        if row and seq_of(row[1]) != row[0]:
-            raise apsw.CorruptError(f"task {row[0]} carries the id of another row")
+        seq, packed, taken = row or (None, None, 0)
+        self._next_seq = taken + 1
+        self._id_ms = int.from_bytes(packed, "big") >> _TIME_OF_ID if packed else 0
+        if packed and seq_of(packed) != seq:
+            raise apsw.CorruptError(f"task {seq} carries the id of another row")
         self._thread = threading.Thread(target=self._run, name="tqnode-writer", daemon=True)
         self._thread.start()
 

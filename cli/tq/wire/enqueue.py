@@ -74,6 +74,7 @@ class NewTask(Request, kw_only=True):
     """A task to enqueue. ``delay_s`` and ``run_at`` exclude each other.
 
     It waits for the tasks in ``after``: ids, or ``#`` and the ``ref`` of a task in the same array.
+    ``result_ttl_s`` after its end its result is deleted, while the task stays; null keeps both alike.
     """
 
     kind: Name
@@ -93,6 +94,7 @@ class NewTask(Request, kw_only=True):
     ref: Name | None = None
     after: Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=10_000)] = []
     after_policy: AfterPolicy = "succeeded"
+    result_ttl_s: PositiveSeconds | None = None
 
 
 class Enqueued(Answer, kw_only=True):

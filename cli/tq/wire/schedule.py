@@ -32,6 +32,7 @@ class ScheduleTask(Request, kw_only=True):
     tags: Annotated[list[Tag], Meta(max_length=50)] = []
     meta: Raw | UnsetType = UNSET
     unique: Unique | None = None
+    result_ttl_s: PositiveSeconds | None = None
 
 
 class NewSchedule(Request, kw_only=True):
@@ -68,6 +69,7 @@ class ScheduledTask(Answer, kw_only=True):
     expires_s: float | None = None
     tags: list[str] = []
     unique: Unique | None = None
+    result_ttl_s: float | None = None
 
 
 class Schedule(Answer, kw_only=True):

@@ -20,7 +20,8 @@ class Task(Answer, kw_only=True):
     """A task. What is absent was never set; ``payload`` is absent in lists unless asked for.
 
     ``after`` holds the tasks it was enqueued after, as far as they are still there (never in lists);
-    ``pending`` says how many of them have not ended.
+    ``pending`` says how many of them have not ended. ``result_expired`` says that there was a result, which
+    was kept for ``result_ttl_s`` after the task's end.
     """
 
     id: Id
@@ -55,6 +56,8 @@ class Task(Answer, kw_only=True):
     after: list[Id] = []
     after_policy: AfterPolicy | None = None
     pending: int = 0
+    result_ttl_s: float | None = None
+    result_expired: bool = False
 
 
 class TaskPage(Answer, kw_only=True):
