@@ -39,6 +39,7 @@ from tq.wire.enqueue import (
     Unique,
 )
 from tq.wire.graph import Graph, GraphEdge, GraphNode
+from tq.wire.log import AppendLines, Level, LinesAppended, LogLine, LogPage, NewLine, NewLines
 from tq.wire.names import (
     AfterPolicy,
     Answer,
@@ -85,6 +86,7 @@ from tq.wire.worker import (
 __all__ = [
     "AfterPolicy",
     "Answer",
+    "AppendLines",
     "Claim",
     "Claimed",
     "ClaimedTask",
@@ -116,12 +118,18 @@ __all__ = [
     "Key",
     "Label",
     "LeaseStatus",
+    "Level",
     "Linear",
+    "LinesAppended",
     "Listed",
+    "LogLine",
+    "LogPage",
     "LogPosition",
     "Missed",
     "Moment",
     "Name",
+    "NewLine",
+    "NewLines",
     "NewSchedule",
     "NewTask",
     "NewWorker",
