@@ -59,7 +59,7 @@ from tq.wire.names import (
     WorkerState,
 )
 from tq.wire.problem import Problem
-from tq.wire.queue import Health, Purge, Purged, QueueInfo, Queues, Stats, TaskEvent
+from tq.wire.queue import Health, ProgressEvent, Purge, Purged, QueueInfo, Queues, Stats, TaskEvent
 from tq.wire.schedule import (
     DstGap,
     DstOverlap,
@@ -141,6 +141,7 @@ __all__ = [
     "PositiveSeconds",
     "Priority",
     "Problem",
+    "ProgressEvent",
     "Purge",
     "Purged",
     "QueueInfo",

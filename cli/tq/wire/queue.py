@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from msgspec import field
+from msgspec import Raw, field
 
 from tq.wire.names import Answer, Id, Name, Request, Stamp
 
@@ -61,3 +61,14 @@ class TaskEvent(Answer, kw_only=True):
     at: Stamp
     attempt: int = 0
     reason: str | None = None
+
+
+class ProgressEvent(Answer, kw_only=True):
+    """A running task's progress."""
+
+    id: Id
+    queue: Name
+    kind: Name
+    at: Stamp
+    attempt: int
+    progress: Raw

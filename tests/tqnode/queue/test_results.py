@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.tqnode.nodes import Core, complete, fail, open_core, settle
 from tests.waiting import eventually_async
+from tqnode import ids
 from tqnode.errors import NotFound, Overloaded
 from tqnode.task import Task, TaskState
 
@@ -109,14 +110,12 @@ async def test_beyond_the_limit_only_ended_tasks_are_answered(
         await got(waiting)
 
 
-async def test_what_was_not_announced_is_found_when_all_look_again(core: Core) -> None:
-    task = await core.running()
-    waiting = await waits(core, task.id)
-    core.store.listen(lambda effects: effects.events.clear())
-    core.queue.onlookers.wake = lambda _: None  # type: ignore[method-assign]
-    await core.complete(task)
+async def test_what_was_not_announced_is_looked_for_when_all_look_again(core: Core) -> None:
+    onlooker = core.queue.onlookers.join(ids.parse(await core.enqueue()))
     core.queue.look_again()
-    assert (await got(waiting)).state is TaskState.SUCCEEDED
+    assert await core.queue.onlookers.news(onlooker, within_s=10)
+    assert not await core.queue.onlookers.news(onlooker, within_s=0.01)
+    core.queue.onlookers.leave(onlooker)
 
 
 @given(seed=st.integers(0, 1 << 32), clients=st.integers(1, 12), tasks=st.integers(1, 4))
@@ -132,7 +131,7 @@ def test_no_wake_is_lost_however_ends_and_waits_interleave(
 
     async def scenario() -> None:
         async with open_core(tmp_path_factory.mktemp("node") / "tq.db") as core:
-            ids = [await core.enqueue() for _ in range(tasks)]
+            enqueued = [await core.enqueue() for _ in range(tasks)]
             held = {task.id: task for task in await core.claim(max=tasks)}
 
             async def end(task_id: str) -> None:
@@ -144,11 +143,11 @@ def test_no_wake_is_lost_however_ends_and_waits_interleave(
                     await core.finish(complete(held[task_id]))
 
             async def wait() -> Task:
-                return await core.queue.results.wait(chance.choice(ids), wait_s=LONG_S)
+                return await core.queue.results.wait(chance.choice(enqueued), wait_s=LONG_S)
 
             works: list[Callable[[], Awaitable[Task | None]]] = [wait] * clients
-            for task_id in ids:
-                works.append(lambda task_id=task_id: end(task_id))  # type: ignore[misc]
+            for task_id in enqueued:
+                works.append(partial(end, task_id))
             chance.shuffle(works)
             seen = await asyncio.wait_for(asyncio.gather(*(later(work) for work in works)), 15)
             assert all(task.finished_at_ms is not None for task in seen if task is not None)
