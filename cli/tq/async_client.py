@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from tq import calls, wire
 from tq.async_steering import AsyncSteering
+from tq.async_waits import AsyncWaits
 from tq.clock import Clock, SystemClock
 from tq.config import settings
 from tq.effects import Emit, Program
@@ -22,7 +23,7 @@ from tq.transport import AsyncTransport
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncSteering):
+class AsyncClient(AsyncSteering, AsyncWaits):
     """Talks to a node. Safe to share between threads; keep one and use it for everything.
 
     Calls that can be repeated without harm are retried with growing random pauses: reads, enqueues
@@ -204,21 +205,6 @@ class AsyncClient(AsyncSteering):
     async def delete(self, task_id: str) -> None:
         """Deletes a task that is not running."""
         await self._call(calls.delete(task_id))
-
-    async def wait(self, ids: Iterable[str], *, timeout_s: float | None = None) -> builtins.list[wire.Task]:
-        """Waits until all tasks are final.
-
-        Args:
-            ids: of the tasks.
-            timeout_s: seconds to wait at most; ``None`` is without end.
-
-        Returns:
-            The tasks in the order of ``ids``, whichever way they ended.
-
-        Raises:
-            WaitTimeout: its ``unfinished`` holds the ids of those that are not final.
-        """
-        return await self._run(self._session.wait(ids, timeout_s=timeout_s))
 
     async def claim(
         self,

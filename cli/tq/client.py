@@ -18,11 +18,12 @@ from tq.programs import Session
 from tq.sse import Event
 from tq.steering import Steering
 from tq.transport import SyncTransport
+from tq.waits import Waits
 
 T = TypeVar("T")
 
 
-class Client(Steering):
+class Client(Steering, Waits):
     """Talks to a node. Safe to share between threads; keep one and use it for everything.
 
     Calls that can be repeated without harm are retried with growing random pauses: reads, enqueues
@@ -200,21 +201,6 @@ class Client(Steering):
     def delete(self, task_id: str) -> None:
         """Deletes a task that is not running."""
         self._call(calls.delete(task_id))
-
-    def wait(self, ids: Iterable[str], *, timeout_s: float | None = None) -> builtins.list[wire.Task]:
-        """Waits until all tasks are final.
-
-        Args:
-            ids: of the tasks.
-            timeout_s: seconds to wait at most; ``None`` is without end.
-
-        Returns:
-            The tasks in the order of ``ids``, whichever way they ended.
-
-        Raises:
-            WaitTimeout: its ``unfinished`` holds the ids of those that are not final.
-        """
-        return self._run(self._session.wait(ids, timeout_s=timeout_s))
 
     def claim(
         self,

@@ -7,6 +7,8 @@
     ├── TqUnavailable            no node could be reached; nothing was changed
     ├── OutcomeUnknown           the write may or may not have been made
     ├── WaitTimeout              tasks were not final in time: ``unfinished``
+    ├── NoResult                 the task has ended, and there is no result of it: ``ended``
+    │   └── TaskDead, TaskCancelled, ResultExpired
     └── ApiError                 the node refused; also any code this version does not know
         ├── BadRequest
         │   ├── InvalidJson
@@ -41,7 +43,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tq.wire import Enqueued, Problem
+    from tq.wire import Enqueued, Problem, Task
 
 
 class TqError(Exception):
@@ -115,6 +117,51 @@ class WaitTimeout(TqError):
         shown = ", ".join(unfinished[:3]) + (", …" if len(unfinished) > 3 else "")
         super().__init__(f"{len(unfinished)} task(s) not final after {timeout_s:g} s: {shown}")
         self.unfinished = list(unfinished)
+
+
+class NoResult(TqError):
+    """A task that was waited for has ended, and there is no result of it.
+
+    Args:
+        ended: the task.
+        how: what became of it, in words.
+    """
+
+    code = "no_result"
+
+    def __init__(self, ended: Task, how: str) -> None:
+        super().__init__(f"task {ended.id} {how}")
+        self.ended = ended
+        self.task = ended.id
+
+
+class TaskDead(NoResult):
+    """It is dead: out of attempts, or failed for good. ``ended.errors`` say why."""
+
+    code = "task_dead"
+
+    def __init__(self, ended: Task) -> None:
+        last = ended.errors[-1] if ended.errors else None
+        why = f": {last.type}: {last.message}".rstrip(": ") if last else ""
+        super().__init__(ended, f"is dead ({ended.reason}){why}")
+
+
+class TaskCancelled(NoResult):
+    """It was cancelled; ``ended.reason`` says whether by a person, by expiry or by another task."""
+
+    code = "task_cancelled"
+
+    def __init__(self, ended: Task) -> None:
+        super().__init__(ended, f"was cancelled ({ended.reason})")
+
+
+class ResultExpired(NoResult):
+    """It succeeded, but its result was deleted after its ``result_ttl_s``."""
+
+    code = "result_expired"
+
+    def __init__(self, ended: Task) -> None:
+        super().__init__(ended, f"succeeded; its result was kept for {ended.result_ttl_s:g} s only")
 
 
 class ApiError(TqError):

@@ -54,6 +54,12 @@ CLUSTER = {
     "asked": "a",
     "nodes": [{"name": "a", "role": "leader", "last": {"term": 1, "txid": 5}}],
 }
+STREAMS = ("list", "events", "log")
+LOG = {
+    "lines": [{"number": 4, "attempt": 1, "at": STAMP, "level": "info", "text": "so"}],
+    "next_cursor": "4",
+    "ended": True,
+}
 ENQUEUED = {"results": [{"id": ID, "state": "ready"}]}
 
 # What a method is called with, and what the node answers.
@@ -71,6 +77,10 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
     "retry": ((ID,), {}, task_row(ID)),
     "delete": ((ID,), {}, None),
     "wait": (([ID],), {"timeout_s": 1}, task_row(ID, state="dead")),
+    "result": ((ID,), {"timeout_s": 1, "type": int}, task_row(ID, state="succeeded") | {"result": 5}),
+    "log": ((ID,), {"after": "3"}, LOG),
+    "log_page": ((ID,), {"after": "3", "limit": 5, "wait_s": 1.5}, LOG),
+    "append_lines": ((ID, "t", ["a", wire.NewLine(text="b", level="error")]), {"first": 0}, {"last": 2}),
     "claim": (
         ("w",),
         {"queues": ["q"], "kinds": ["k"], "max": 2, "wait_s": 1.0, "lease_s": 2.0, "min_priority": 3},
@@ -124,7 +134,7 @@ def blocking(url: str, name: str) -> Any:
     args, kwargs, _ = CALLS[name]
     with tq.Client(url) as client:
         result = getattr(client, name)(*args, **kwargs)
-        if name not in ("list", "events"):
+        if name not in STREAMS:
             return result
         first = next(result)
         result.close()
@@ -135,7 +145,7 @@ async def awaited(url: str, name: str) -> Any:
     args, kwargs, _ = CALLS[name]
     async with tq.AsyncClient(url) as client:
         result = getattr(client, name)(*args, **kwargs)
-        if name not in ("list", "events"):
+        if name not in STREAMS:
             return await result
         first = await anext(result)
         await result.aclose()
@@ -178,5 +188,5 @@ def test_both_clients_have_the_same_methods_with_the_same_signatures_and_words()
         # A generator, since who stops early must be able to close it: asyncio does not do so at once.
         returns = re.sub(r"AsyncGenerator\[(.*), None\]", r"Iterator[\1]", str(of_twin.return_annotation))
         assert signature.return_annotation == returns, name
-        assert inspect.iscoroutinefunction(twin) != (name in ("list", "events")), name
+        assert inspect.iscoroutinefunction(twin) != (name in STREAMS), name
     assert inspect.signature(tq.Client).parameters == inspect.signature(tq.AsyncClient).parameters
