@@ -151,14 +151,16 @@ class Client(Steering, Waits):
         """
         return self._call(calls.enqueue_rows(rows, partial=False, key=idempotency_key))
 
-    def get(self, task_id: str, *, at: calls.Moment | None = None) -> wire.Task:
+    def get(self, task_id: str, *, at: calls.Moment | None = None, wait_s: float = 0.0) -> wire.Task:
         """The task with its payload, result and progress.
 
         Args:
             task_id: its id.
             at: a moment: the task as it was then, from the node's archive.
+            wait_s: seconds for which the node is to hold its answer back until the task has ended, a minute
+                at most; :meth:`wait` does so as often as it takes.
         """
-        return self._call(calls.get(task_id, at=at))
+        return self._call(calls.get(task_id, at=at, wait_s=wait_s))
 
     def graph(self, task_id: str, *, limit: int | None = None) -> wire.Graph:
         """The task with all it waits or waited for and all that waits for it, near and far.

@@ -137,7 +137,7 @@ class Endings:
         while True:
             wait_s = patience.ask_s(self._wait_s)
             last = patience.over
-            task = yield from self._ask(waiting_calls.get_ended(task_id, wait_s=wait_s), patience)
+            task = yield from self._ask(calls.get(task_id, wait_s=wait_s), patience)
             if task is not None and (task.state in FINAL_STATES or last or patience.over):
                 return task
             yield from patience.rest()

@@ -30,6 +30,7 @@ COMMANDS = {
     "list": Entry("tq.commands.list", "list_tasks", "List tasks, newest first."),
     "graph": Entry("tq.commands.graph", "graph", "Show what a task waits for, and what waits for it."),
     "wait": Entry("tq.commands.wait", "wait", "Wait until tasks have ended."),
+    "logs": Entry("tq.commands.logs", "logs", "Show what a task's attempts have told."),
     "cancel": Entry("tq.commands.task", "cancel", "Cancel tasks that have not ended."),
     "retry": Entry("tq.commands.task", "retry", "Make ended tasks ready again."),
     "delete": Entry("tq.commands.task", "delete", "Delete tasks that are not running."),

@@ -1,4 +1,4 @@
-"""The calls on ends and log lines of tasks as values, as :mod:`tq.calls` has those on all else."""
+"""The calls on log lines of tasks as values, as :mod:`tq.calls` has those on all else."""
 
 from __future__ import annotations
 
@@ -7,22 +7,11 @@ from collections.abc import Iterable
 import msgspec
 
 from tq import wire
-from tq.calls import Call, Repeat, _query, _reader, _segment
-
-
-def get_ended(task_id: str, *, wait_s: float) -> Call[wire.Task]:
-    """The task when it has ended, or as it stands after ``wait_s`` seconds."""
-    return Call(
-        method="GET",
-        path=f"/v1/tasks/{_segment(task_id)}{_query({'wait_s': _seconds(wait_s)})}",
-        read=_reader(wire.Task),
-        repeat=Repeat.READ,
-        wait_s=wait_s,
-    )
+from tq.calls import Call, Repeat, _query, _reader, _segment, seconds
 
 
 def log_page(task_id: str, *, after: str | None, limit: int | None, wait_s: float) -> Call[wire.LogPage]:
-    query = {"after": after, "limit": limit, "wait_s": _seconds(wait_s)}
+    query = {"after": after, "limit": limit, "wait_s": seconds(wait_s)}
     return Call(
         method="GET",
         path=f"/v1/tasks/{_segment(task_id)}/logs{_query(query)}",
@@ -45,7 +34,3 @@ def append_lines(
         repeat=Repeat.ONCE if first is None else Repeat.SAFE,
         body=msgspec.json.encode(wire.AppendLines(token=token, lines=several, first=first)),
     )
-
-
-def _seconds(wait_s: float) -> str | None:
-    return f"{wait_s:.3f}".rstrip("0").rstrip(".") if wait_s > 0 else None

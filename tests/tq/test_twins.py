@@ -70,7 +70,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
     "enqueue_rows": (([b'{"kind":"k"}'],), {"idempotency_key": "i"}, ENQUEUED),
     "enqueue_together": (([tq.new_task("k", ref="r")],), {"idempotency_key": "i"}, ENQUEUED),
     "graph": ((ID,), {"limit": 5}, {"task": ID, "nodes": [], "edges": []}),
-    "get": ((ID,), {"at": STAMP}, task_row(ID)),
+    "get": ((ID,), {"at": STAMP, "wait_s": 1.25}, task_row(ID)),
     "page": ((), {"limit": 5, "cursor": "c", "kind": "k"}, {"tasks": []}),
     "list": ((), {"limit": 5, "state": "dead"}, {"tasks": [task_row(ID)]}),
     "cancel": ((ID,), {}, task_row(ID)),

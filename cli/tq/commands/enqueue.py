@@ -14,7 +14,17 @@ if TYPE_CHECKING:
 # The key counts in these whatever is asked for: else two of one key could wait side by side.
 WAITING = ("blocked", "scheduled", "ready")
 # What is passed on to the client under the same name.
-_SAME = ("queue", "priority", "delay_s", "run_at", "max_attempts", "lease_s", "timeout_s", "after_policy")
+_SAME = (
+    "queue",
+    "priority",
+    "delay_s",
+    "run_at",
+    "max_attempts",
+    "lease_s",
+    "timeout_s",
+    "after_policy",
+    "result_ttl_s",
+)
 
 
 @command(
@@ -36,6 +46,9 @@ _SAME = ("queue", "priority", "delay_s", "run_at", "max_attempts", "lease_s", "t
 @click.option("--retry", type=Retry(), help=f"Waits between attempts: {RETRY_FORMS}.")
 @click.option("--lease", "lease_s", type=Duration(), help="How long a worker may be silent (default: 30s).")
 @click.option("--timeout", "timeout_s", type=Duration(), help="How long one attempt may take.")
+@click.option(
+    "--result-ttl", "result_ttl_s", type=Duration(), help="How long its result is kept after its end."
+)
 @click.option("--expires-at", type=Moment(), help="Cancelled if it has not begun by then.")
 @click.option("--expires-in", type=Duration(), help="The same, from now.")
 @click.option(
