@@ -120,48 +120,30 @@ class WaitTimeout(TqError):
 
 
 class NoResult(TqError):
-    """A task that was waited for has ended, and there is no result of it.
-
-    Args:
-        ended: the task.
-        how: what became of it, in words.
-    """
+    """A task that was waited for has ended, and there is no result of it: ``ended`` is the task."""
 
     code = "no_result"
 
-    def __init__(self, ended: Task, how: str) -> None:
+    def __init__(self, ended: Task) -> None:
+        how = "succeeded; its result was kept for a time only, which is over"
+        if ended.state != "succeeded":
+            error = ended.errors[-1] if ended.state == "dead" and ended.errors else None
+            why = f": {error.type}: {error.message}".rstrip(": ") if error else ""
+            how = f"is {ended.state} ({ended.reason}){why}"
         super().__init__(f"task {ended.id} {how}")
-        self.ended = ended
-        self.task = ended.id
+        self.ended, self.task = ended, ended.id
 
 
 class TaskDead(NoResult):
     """It is dead: out of attempts, or failed for good. ``ended.errors`` say why."""
 
-    code = "task_dead"
-
-    def __init__(self, ended: Task) -> None:
-        last = ended.errors[-1] if ended.errors else None
-        why = f": {last.type}: {last.message}".rstrip(": ") if last else ""
-        super().__init__(ended, f"is dead ({ended.reason}){why}")
-
 
 class TaskCancelled(NoResult):
     """It was cancelled; ``ended.reason`` says whether by a person, by expiry or by another task."""
 
-    code = "task_cancelled"
-
-    def __init__(self, ended: Task) -> None:
-        super().__init__(ended, f"was cancelled ({ended.reason})")
-
 
 class ResultExpired(NoResult):
     """It succeeded, but its result was deleted after its ``result_ttl_s``."""
-
-    code = "result_expired"
-
-    def __init__(self, ended: Task) -> None:
-        super().__init__(ended, f"succeeded; its result was kept for {ended.result_ttl_s:g} s only")
 
 
 class ApiError(TqError):

@@ -131,11 +131,11 @@ def test_a_node_that_holds_answers_back_for_less_long_is_asked_for_less() -> Non
     ("fields", "kind", "words"),
     [
         ({"state": "dead", "reason": "attempts_exhausted"}, errors.TaskDead, "is dead (attempts_exhausted)"),
-        ({"state": "cancelled", "reason": "requested"}, errors.TaskCancelled, "was cancelled (requested)"),
+        ({"state": "cancelled", "reason": "requested"}, errors.TaskCancelled, "is cancelled (requested)"),
         (
             {"state": "succeeded", "result_expired": True, "result_ttl_s": 5.0},
             errors.ResultExpired,
-            "succeeded; its result was kept for 5 s only",
+            "succeeded; its result was kept for a time only, which is over",
         ),
     ],
 )
