@@ -1,13 +1,15 @@
 """A task's result: waited for, and deleted when its own time is over while the task stays."""
 
+import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from tqnode.clock import Clock
-from tqnode.errors import Overloaded
+from tqnode.errors import NotFound, Overloaded
 from tqnode.queue.onlookers import Onlookers
 from tqnode.queue.rows import place, read_task
 from tqnode.sql import statement
-from tqnode.store import Store, Tx
+from tqnode.store import Reader, Store, Tx
 from tqnode.task import FINAL, Task
 
 _INSERT_TIME = "insert_result_time"
@@ -18,8 +20,67 @@ _DROP = statement("drop_result")
 _RENEW = statement("renew_result_time")
 _FORGET = statement("forget_result_times")
 
+READ_MAX = 32
+"""Tasks read together; each may have a result of megabytes."""
 LATENESS = 10
 """A result goes late by at most a tenth of what its task took: so seldom is an unfinished task looked at."""
+
+
+class Together:
+    """Reads tasks for several who ask in the same turn of the event loop, each task once: many end together.
+
+    Args:
+        store: where they are.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._wanted: dict[str, asyncio.Future[Task]] = {}
+
+    async def read(self, task_id: str) -> Task:
+        """The task as it stands after this call.
+
+        Raises:
+            NotFound: there is none.
+        """
+        future = self._wanted.get(task_id)
+        if future is None:
+            if not self._wanted or len(self._wanted) >= READ_MAX:
+                # Those of the turn before are on their way: what they read may be too old for who asks now.
+                self._wanted = {}
+                asyncio.get_running_loop().call_soon(self._begin, self._wanted)
+            future = self._wanted[task_id] = asyncio.get_running_loop().create_future()
+        # Shielded, since others may wait for the same one.
+        return await asyncio.shield(future)
+
+    def _begin(self, wanted: dict[str, "asyncio.Future[Task]"]) -> None:
+        if wanted is self._wanted:
+            self._wanted = {}
+        reading = asyncio.ensure_future(self._store.read(partial(_read_all, list(wanted))))
+        reading.add_done_callback(partial(_hand_out, wanted))
+
+
+def _read_all(task_ids: Sequence[str], reader: Reader) -> list[Task | NotFound]:
+    found: list[Task | NotFound] = []
+    for task_id in task_ids:
+        try:
+            found.append(read_task(reader, task_id))
+        except NotFound as error:
+            found.append(error)
+    return found
+
+
+def _hand_out(
+    wanted: dict[str, "asyncio.Future[Task]"], reading: "asyncio.Future[list[Task | NotFound]]"
+) -> None:
+    error = asyncio.CancelledError() if reading.cancelled() else reading.exception()
+    answers = [error] * len(wanted) if error is not None else reading.result()
+    for future, answer in zip(wanted.values(), answers, strict=True):
+        if isinstance(answer, Task):
+            future.set_result(answer)
+        else:
+            future.set_exception(answer)
+            future.exception()  # who asked may be gone: then nobody is to be told
 
 
 class Results:
@@ -32,9 +93,9 @@ class Results:
     """
 
     def __init__(self, store: Store, clock: Clock, onlookers: Onlookers) -> None:
-        self._store = store
         self._clock = clock
         self._onlookers = onlookers
+        self._together = Together(store)
 
     async def wait(self, task_id: str, *, wait_s: float) -> Task:
         """The task once it is final, or as it stands after ``wait_s`` seconds or when the node drains.
@@ -48,24 +109,21 @@ class Results:
         try:
             onlooker = self._onlookers.join(packed)
         except Overloaded:
-            task = await self._read(task_id)
+            task = await self._together.read(task_id)
             if task.state in FINAL:
                 return task
             raise
         try:
-            task = await self._read(task_id)
+            task = await self._together.read(task_id)
             while task.state not in FINAL:
                 left_s = deadline - self._clock.monotonic()
                 there_is_more = left_s > 0 and await self._onlookers.news(onlooker, within_s=left_s)
-                task = await self._read(task_id)
+                task = await self._together.read(task_id)
                 if not there_is_more:
                     break
             return task
         finally:
             self._onlookers.leave(onlooker)
-
-    async def _read(self, task_id: str) -> Task:
-        return await self._store.read(lambda reader: read_task(reader, task_id))
 
 
 def note_times(tx: Tx, times: Sequence[tuple[int, int]]) -> None:

@@ -119,6 +119,32 @@ async def test_what_was_not_announced_is_looked_for_when_all_look_again(core: Co
     core.queue.onlookers.leave(onlooker)
 
 
+async def test_tasks_that_end_together_are_read_together_and_each_once(core: Core) -> None:
+    reads = 0
+    read = core.store.read
+
+    async def counted(work: Callable[..., object]) -> object:
+        nonlocal reads
+        reads += 1
+        return await read(work)
+
+    tasks = [await core.running() for _ in range(40)]
+    waiting = [
+        asyncio.create_task(core.queue.results.wait(task.id, wait_s=LONG_S)) for task in tasks for _ in "ab"
+    ]
+    missing = asyncio.create_task(core.queue.results.wait(tasks[0].id.replace("0", "1"), wait_s=LONG_S))
+    with pytest.raises(NotFound):
+        await missing
+    await eventually_async(lambda: len(core.queue.onlookers) == 80)
+    await core.store.read(lambda _: None)
+    await settle()
+    core.store.read = counted  # type: ignore[method-assign,assignment]  # to see what the waits cost
+    await core.queue.finish([complete(task) for task in tasks])
+    ended = await asyncio.wait_for(asyncio.gather(*waiting), 10)
+    assert [task.id for task in ended] == [task.id for task in tasks for _ in "ab"]
+    assert reads == 2
+
+
 @given(seed=st.integers(0, 1 << 32), clients=st.integers(1, 12), tasks=st.integers(1, 4))
 def test_no_wake_is_lost_however_ends_and_waits_interleave(
     tmp_path_factory: pytest.TempPathFactory, seed: int, clients: int, tasks: int
