@@ -198,7 +198,7 @@ class Node:
         queue = Queue(store, config=config, clock=clock, rng=rng, metrics=metrics)
         if keeping is not None:
             try:
-                keeping.start(on_late=queue.waiting.wake_all, on_failed=self.broken.set)
+                keeping.start(on_late=queue.look_again, on_failed=self.broken.set)
             except (apsw.Error, SchemaTooNew) as error:
                 raise StoreError(explain(folder.path / TERMS_DATABASE, error)) from error
             parts.callback(keeping.open_gate)
@@ -256,7 +256,7 @@ class Node:
         if self._background is not None:
             self._background.drain()
         if (queue := self._service.here) is not None:
-            queue.waiting.drain()
+            queue.drain()
         if self._server is not None:
             left_s = self._config.drain_s - (self._clock.monotonic() - began)
             await self._server.stop(grace_s=max(0.0, left_s))

@@ -16,7 +16,9 @@ from tqnode.queue import Queue
 from tqnode.queue.batches import remove_idle
 from tqnode.queue.buckets import age_buckets, refill, shift_buckets
 from tqnode.queue.followers import settle_rest
+from tqnode.queue.logs import delete_remains
 from tqnode.queue.pauses import end_pauses
+from tqnode.queue.results import delete_expired_results
 from tqnode.queue.retention import Retention
 from tqnode.queue.sliced import SLICE_S, Slice, Sliced
 from tqnode.store import Effects, Store, Tx
@@ -71,7 +73,7 @@ class Sweeper:
         self._slices += [Sliced(one.work, settled=one.settle) for one in self._retentions]
         if config.keep_batches_s >= 0:
             self._slices.append(Sliced(partial(remove_idle, age_ms=config.keep_batches_s * 1000)))
-        self._slices.append(Sliced(give_back_pages))
+        self._slices += [Sliced(delete_remains), Sliced(give_back_pages)]
         store.listen(self._notice)
         store.on_step(self._keep_meaning)
 
@@ -89,6 +91,7 @@ class Sweeper:
             self._queue.batcher.fire_due,
             self._queue.batcher.cancel_rest,
             partial(delete_outdated, movement=self._queue.movement),
+            delete_expired_results,
             lambda tx, limit: (
                 drop_silent_workers(tx, limit, silent_ms=silent_ms)
                 if self._reachable_ms() >= silent_ms

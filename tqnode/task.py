@@ -128,6 +128,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What limits on keys know it by."""
     unsaid: int = 0
     """What its maker left open, as the sum of :data:`UNSAID`: there its queue's own defaults come first."""
+    result_ttl_ms: int | None = None
+    """How long its result is kept from its end on; None: as long as the task."""
 
 
 UNSAID = {"priority": 1, "max_attempts": 2, "lease_ms": 4, "retry": 8, "timeout_ms": 16}
@@ -207,6 +209,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     limit_key: str | None = None
     batch: str | None = None
     """The id of the batch it is a member of, if that is still there."""
+    result_ttl_ms: int | None = None
+    result_expired: bool = False
+    """There was a result, and its time is over."""
 
 
 class Input(msgspec.Struct, frozen=True):

@@ -171,7 +171,7 @@ class Tenure:
             elsewhere=refusal,
         )
         self._store.abandon(refusal())
-        self.queue.waiting.drain()
+        self.queue.drain()
         self.queue.hub.close()
 
     async def close(self) -> None:

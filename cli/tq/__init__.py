@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tq.client import Client
     from tq.context import Cancelled, Reject, RetryLater, Snooze, TaskContext, current_task
     from tq.errors import TqError
+    from tq.logs import TaskLogHandler
     from tq.sse import Event
     from tq.values import value
     from tq.version import VERSION as __version__
@@ -44,6 +45,7 @@ __all__ = [
     "Snooze",
     "TaskContext",
     "TaskFunction",
+    "TaskLogHandler",
     "TqError",
     "Unique",
     "__version__",
@@ -73,6 +75,7 @@ _HOMES = {
     "Snooze": "tq.context",
     "TaskContext": "tq.context",
     "TaskFunction": "tq.app",
+    "TaskLogHandler": "tq.logs",
     "TqError": "tq.errors",
     "Unique": "tq.wire",
     "current_task": "tq.context",

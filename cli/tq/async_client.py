@@ -15,6 +15,7 @@ from tq.async_explaining import AsyncExplaining
 from tq.async_limiting import AsyncLimiting
 from tq.async_steering import AsyncSteering
 from tq.async_telling import AsyncTelling
+from tq.async_waits import AsyncWaits
 from tq.clock import Clock, SystemClock
 from tq.config import settings
 from tq.effects import Emit, Program
@@ -26,7 +27,7 @@ from tq.transport import AsyncTransport
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncSteering, AsyncTelling, AsyncLimiting, AsyncBatching, AsyncExplaining):
+class AsyncClient(AsyncSteering, AsyncTelling, AsyncLimiting, AsyncBatching, AsyncExplaining, AsyncWaits):
     """Talks to a node. Safe to share between threads; keep one and use it for everything.
 
     Calls that can be repeated without harm are retried with growing random pauses: reads, enqueues
@@ -156,14 +157,16 @@ class AsyncClient(AsyncSteering, AsyncTelling, AsyncLimiting, AsyncBatching, Asy
         """
         return await self._call(calls.enqueue_rows(rows, partial=False, key=idempotency_key))
 
-    async def get(self, task_id: str, *, at: calls.Moment | None = None) -> wire.Task:
+    async def get(self, task_id: str, *, at: calls.Moment | None = None, wait_s: float = 0.0) -> wire.Task:
         """The task with its payload, result and progress.
 
         Args:
             task_id: its id.
             at: a moment: the task as it was then, from the node's archive.
+            wait_s: seconds for which the node is to hold its answer back until the task has ended, a minute
+                at most; :meth:`wait` does so as often as it takes.
         """
-        return await self._call(calls.get(task_id, at=at))
+        return await self._call(calls.get(task_id, at=at, wait_s=wait_s))
 
     async def graph(
         self, task_id: str, *, limit: int | None = None, at: calls.Moment | None = None
@@ -211,21 +214,6 @@ class AsyncClient(AsyncSteering, AsyncTelling, AsyncLimiting, AsyncBatching, Asy
     async def delete(self, task_id: str) -> None:
         """Deletes a task that is not running."""
         await self._call(calls.delete(task_id))
-
-    async def wait(self, ids: Iterable[str], *, timeout_s: float | None = None) -> builtins.list[wire.Task]:
-        """Waits until all tasks are final.
-
-        Args:
-            ids: of the tasks.
-            timeout_s: seconds to wait at most; ``None`` is without end.
-
-        Returns:
-            The tasks in the order of ``ids``, whichever way they ended.
-
-        Raises:
-            WaitTimeout: its ``unfinished`` holds the ids of those that are not final.
-        """
-        return await self._run(self._session.wait(ids, timeout_s=timeout_s))
 
     async def claim(
         self,

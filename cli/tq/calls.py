@@ -98,8 +98,14 @@ def enqueue_rows(rows: Sequence[bytes], *, partial: bool, key: str) -> Call[list
     )
 
 
-def get(task_id: str, *, at: Moment | None = None) -> Call[wire.Task]:
-    return _read(f"/v1/tasks/{_segment(task_id)}{_query({'at': at})}", wire.Task, past=at is not None)
+def get(task_id: str, *, at: Moment | None = None, wait_s: float = 0.0) -> Call[wire.Task]:
+    """The task; with ``wait_s`` when it has ended, or as it stands after so many seconds."""
+    query = _query({"at": at, "wait_s": seconds(wait_s)})
+    path = f"/v1/tasks/{_segment(task_id)}{query}"
+    past_s = 0.0 if at is None else RESTORE_S
+    return Call(
+        method="GET", path=path, read=_reader(wire.Task), repeat=Repeat.READ, wait_s=max(wait_s, past_s)
+    )
 
 
 def graph(task_id: str, *, limit: int | None = None, at: Moment | None = None) -> Call[wire.Graph]:
@@ -343,6 +349,11 @@ def _query(values: Mapping[str, Any]) -> str:
         several = value if isinstance(value, list | tuple | set | frozenset) else (value,)
         pairs.extend((name, _parameter(name, item)) for item in several)
     return f"?{urlencode(pairs)}" if pairs else ""
+
+
+def seconds(wait_s: float) -> str | None:
+    """A wait as a parameter; None, which sends none, for no wait."""
+    return f"{wait_s:.3f}".rstrip("0").rstrip(".") if wait_s > 0 else None
 
 
 def _parameter(name: str, value: Any) -> str:

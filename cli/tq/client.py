@@ -22,11 +22,12 @@ from tq.sse import Event
 from tq.steering import Steering
 from tq.telling import Telling
 from tq.transport import SyncTransport
+from tq.waits import Waits
 
 T = TypeVar("T")
 
 
-class Client(Steering, Telling, Limiting, Batching, Explaining):
+class Client(Steering, Telling, Limiting, Batching, Explaining, Waits):
     """Talks to a node. Safe to share between threads; keep one and use it for everything.
 
     Calls that can be repeated without harm are retried with growing random pauses: reads, enqueues
@@ -154,14 +155,16 @@ class Client(Steering, Telling, Limiting, Batching, Explaining):
         """
         return self._call(calls.enqueue_rows(rows, partial=False, key=idempotency_key))
 
-    def get(self, task_id: str, *, at: calls.Moment | None = None) -> wire.Task:
+    def get(self, task_id: str, *, at: calls.Moment | None = None, wait_s: float = 0.0) -> wire.Task:
         """The task with its payload, result and progress.
 
         Args:
             task_id: its id.
             at: a moment: the task as it was then, from the node's archive.
+            wait_s: seconds for which the node is to hold its answer back until the task has ended, a minute
+                at most; :meth:`wait` does so as often as it takes.
         """
-        return self._call(calls.get(task_id, at=at))
+        return self._call(calls.get(task_id, at=at, wait_s=wait_s))
 
     def graph(self, task_id: str, *, limit: int | None = None, at: calls.Moment | None = None) -> wire.Graph:
         """The task with all it waits or waited for and all that waits for it, near and far.
@@ -205,21 +208,6 @@ class Client(Steering, Telling, Limiting, Batching, Explaining):
     def delete(self, task_id: str) -> None:
         """Deletes a task that is not running."""
         self._call(calls.delete(task_id))
-
-    def wait(self, ids: Iterable[str], *, timeout_s: float | None = None) -> builtins.list[wire.Task]:
-        """Waits until all tasks are final.
-
-        Args:
-            ids: of the tasks.
-            timeout_s: seconds to wait at most; ``None`` is without end.
-
-        Returns:
-            The tasks in the order of ``ids``, whichever way they ended.
-
-        Raises:
-            WaitTimeout: its ``unfinished`` holds the ids of those that are not final.
-        """
-        return self._run(self._session.wait(ids, timeout_s=timeout_s))
 
     def claim(
         self,

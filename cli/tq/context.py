@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ParamSpec, overload
 
@@ -9,11 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tq.app import TaskFunction
-    from tq.wire import ClaimedTask, Input, NewTask
+    from tq.wire import ClaimedTask, Input, Level, NewTask
 
 P = ParamSpec("P")
 
 THEN_MAX = 1_000
+_LEVELS = ("debug", "info", "warning", "error")
 
 
 class TaskContext:
@@ -23,6 +25,7 @@ class TaskContext:
         task: the claim.
         progress: sends a JSON-encodable value to the node with the next heartbeat.
         cancelled: whether the task was asked to stop, or its lease is gone.
+        log: takes a log line: its text, level, and time in seconds since 1970.
     """
 
     def __init__(
@@ -30,8 +33,10 @@ class TaskContext:
         task: ClaimedTask,
         progress: Callable[[Any], None],
         cancelled: Callable[[], bool],
+        log: Callable[[str, Level, float], None] | None = None,
     ) -> None:
         self.task = task
+        self._log = log
         self._progress = progress
         self._cancelled = cancelled
         self._then: list[NewTask] = []
@@ -67,12 +72,47 @@ class TaskContext:
         """Whether the handler should stop: someone cancelled the task, or the worker lost it."""
         return self._cancelled()
 
-    def progress(self, value: Any) -> None:
-        """Shows ``value`` (anything JSON can hold) as the task's progress.
+    def progress(
+        self,
+        value: Any = None,
+        message: str | None = None,
+        *,
+        done: float | None = None,
+        total: float | None = None,
+    ) -> None:
+        """Shows how far the task is: only the newest is sent, within about a second.
 
-        Only the newest value is sent, with the next heartbeat.
+        ::
+
+            progress(0.4, "resizing")                 # {"percent": 40.0, "message": "resizing"}
+            progress(done=3, total=12)                # {"done": 3, "total": 12}
+            progress(message="connecting")            # {"message": "connecting"}
+            progress({"page": 7})                     # anything JSON can hold, as it is
+
+        Args:
+            value: with a ``message`` the share done, from 0 to 1; alone, anything JSON can hold.
+            message: what is being done, in a few words.
+            done: how much is done,
+            total: of how much.
+
+        Raises:
+            ValueError: the share is not from 0 to 1, or the whole is too large.
+            TypeError: JSON cannot hold it, or a message comes with something else than a share.
         """
-        self._progress(value)
+        self._progress(shape_progress(value, message, done=done, total=total))
+
+    def log(self, text: str, level: Level = "info", *, at_s: float | None = None) -> None:
+        """Adds a line to the task's log. Returns at once; the line is sent within about a second.
+
+        Args:
+            text: cut at 4000 characters.
+            level: ``debug``, ``info``, ``warning`` or ``error``.
+            at_s: its time in seconds since 1970; now, without one.
+        """
+        if level not in _LEVELS:
+            raise ValueError(f"level is one of {', '.join(_LEVELS)}, not {level!r}")
+        if self._log is not None:
+            self._log(str(text), level, time.time() if at_s is None else at_s)
 
     @overload
     def then(self, task: NewTask) -> None: ...
@@ -117,6 +157,24 @@ class TaskContext:
         return self._then
 
 
+def shape_progress(value: Any, message: str | None, *, done: float | None, total: float | None) -> Any:
+    """A progress as it is shown, from what :meth:`TaskContext.progress` was given."""
+    told: dict[str, Any] = {}
+    if done is not None:
+        told["done"] = done
+    if total is not None:
+        told["total"] = total
+    if value is not None and (told or message is not None):
+        if told or isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError("a message goes with a share from 0 to 1, or with done and total")
+        if not 0 <= value <= 1:
+            raise ValueError(f"the share done is from 0 to 1, not {value}")
+        told["percent"] = round(100 * value, 2)
+    if message is not None:
+        told["message"] = message
+    return told or value
+
+
 _current: ContextVar[TaskContext] = ContextVar("tq.current_task")
 
 
@@ -130,6 +188,11 @@ def current_task() -> TaskContext:
         return _current.get()
     except LookupError:
         raise RuntimeError("current_task() has an answer only inside a task that a worker runs") from None
+
+
+def find_task() -> TaskContext | None:
+    """The task the calling handler runs; None outside a handler."""
+    return _current.get(None)
 
 
 def enter(context: TaskContext) -> None:

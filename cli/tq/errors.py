@@ -7,6 +7,8 @@
     ├── TqUnavailable            no node could be reached; nothing was changed
     ├── OutcomeUnknown           the write may or may not have been made
     ├── WaitTimeout              tasks were not final in time: ``unfinished``
+    ├── NoResult                 the task has ended, and there is no result of it: ``ended``
+    │   └── TaskDead, TaskCancelled, ResultExpired
     └── ApiError                 the node refused; also any code this version does not know
         ├── BadRequest
         │   ├── InvalidJson
@@ -43,7 +45,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tq.wire import Enqueued, Problem
+    from tq.wire import Enqueued, Problem, Task
 
 
 class TqError(Exception):
@@ -118,6 +120,33 @@ class WaitTimeout(TqError):
         shown = ", ".join(unfinished[:3]) + (", …" if len(unfinished) > 3 else "")
         super().__init__(f"{len(unfinished)} {what} not final after {timeout_s:g} s: {shown}")
         self.unfinished = list(unfinished)
+
+
+class NoResult(TqError):
+    """A task that was waited for has ended, and there is no result of it: ``ended`` is the task."""
+
+    code = "no_result"
+
+    def __init__(self, ended: Task) -> None:
+        how = "succeeded; its result was kept for a time only, which is over"
+        if ended.state != "succeeded":
+            error = ended.errors[-1] if ended.state == "dead" and ended.errors else None
+            why = f": {error.type}: {error.message}".rstrip(": ") if error else ""
+            how = f"is {ended.state} ({ended.reason}){why}"
+        super().__init__(f"task {ended.id} {how}")
+        self.ended, self.task = ended, ended.id
+
+
+class TaskDead(NoResult):
+    """It is dead: out of attempts, or failed for good. ``ended.errors`` say why."""
+
+
+class TaskCancelled(NoResult):
+    """It was cancelled; ``ended.reason`` says whether by a person, by expiry or by another task."""
+
+
+class ResultExpired(NoResult):
+    """It succeeded, but its result was deleted after its ``result_ttl_s``."""
 
 
 class ApiError(TqError):

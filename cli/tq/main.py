@@ -32,6 +32,7 @@ COMMANDS = {
     "graph": Entry("tq.commands.graph", "graph", "Show what a task waits for, and what waits for it."),
     "explain": Entry("tq.commands.explain", "explain", "Say why tasks run, or do not."),
     "wait": Entry("tq.commands.wait", "wait", "Wait until tasks have ended."),
+    "logs": Entry("tq.commands.logs", "logs", "Show what a task's attempts have told."),
     "cancel": Entry("tq.commands.task", "cancel", "Cancel tasks that have not ended."),
     "retry": Entry("tq.commands.task", "retry", "Make ended tasks ready again."),
     "delete": Entry("tq.commands.task", "delete", "Delete tasks that are not running."),

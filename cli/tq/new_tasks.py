@@ -46,6 +46,8 @@ class TaskOptions(TypedDict, total=False):
     """To whom its end is told: a URL, or the name of a webhook of the node's configuration."""
     limit_key: str | None
     """What limits on claims know it by."""
+    result_ttl_s: float | None
+    """Seconds after its end at which its result is deleted, while the task stays."""
 
 
 def new_task(kind: str, payload: Any = UNSET, **options: Any) -> wire.NewTask:

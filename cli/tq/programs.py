@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from tq import calls, errors, wire
-from tq.backoff import poll_s
 from tq.batch_programs import BatchPrograms
 from tq.bounds import PAGE_ROWS, Bounds
 from tq.chunks import chunks
 from tq.clock import Clock
 from tq.config import Settings
-from tq.effects import Emit, Pause, Program
+from tq.effects import Emit, Program
+from tq.endings import Endings
 from tq.exchange import Exchange
 from tq.gates import Gate, ThreadGate
 from tq.gathering import Gathering
@@ -24,7 +24,6 @@ from tq.stream import EventStream
 
 T = TypeVar("T")
 
-FINAL_STATES = frozenset(("succeeded", "dead", "cancelled"))
 # With payloads a row may hold megabytes.
 PAGE_ROWS_WITH_PAYLOAD = 50
 
@@ -53,6 +52,7 @@ class Session:
         self._clock = clock
         self._bounds = Bounds()
         self.batches = BatchPrograms(self._exchange.run, clock)
+        self._endings = Endings(self._exchange, clock)
         self._gathering = Gathering(self._exchange, self._bounds, timeout_s=timeout_s, clock=clock, gate=gate)
 
     @property
@@ -119,26 +119,14 @@ class Session:
                 return
 
     def wait(self, ids: Iterable[str], *, timeout_s: float | None) -> Program[list[wire.Task]]:
-        # All are to be final, so it is enough to watch the first that is not: the others are looked at
-        # once each when their turn comes.
-        wanted = list(ids)
-        until = None if timeout_s is None else self._clock.monotonic() + timeout_s
-        tasks: list[wire.Task] = []
-        polls = 0
-        while len(tasks) < len(wanted):
-            task = yield from self._exchange.run(calls.get(wanted[len(tasks)]))
-            if task.state in FINAL_STATES:
-                tasks.append(task)
-                polls = 0
-                continue
-            polls += 1
-            pause = poll_s(polls, fraction=self._clock.fraction())
-            left = pause if until is None else until - self._clock.monotonic()
-            if left <= 0:
-                unfinished = yield from self._unfinished(wanted[len(tasks) :])
-                raise errors.WaitTimeout(unfinished, timeout_s=timeout_s or 0.0)
-            yield Pause(min(pause, left))
-        return tasks
+        return self._endings.wait(ids, timeout_s=timeout_s)
+
+    def result(self, task_id: str, *, timeout_s: float | None) -> Program[wire.Task]:
+        return self._endings.result(task_id, timeout_s=timeout_s)
+
+    def lines(self, task_id: str, *, after: str | None, follow: bool) -> Program[None]:
+        """Emits log lines."""
+        return self._endings.lines(task_id, after=after, follow=follow)
 
     def events(
         self, *, last_event_id: str | None, queue: str | None, kind: str | None, ids: Iterable[str] | None
@@ -165,14 +153,6 @@ class Session:
                     if not self._bounds.exceeded(chunk):
                         raise
             yield from self._in_chunks(chunk, call, results)
-
-    def _unfinished(self, ids: list[str]) -> Program[list[str]]:
-        unfinished = []
-        for task_id in ids:
-            task = yield from self._exchange.run(calls.get(task_id))
-            if task.state not in FINAL_STATES:
-                unfinished.append(task_id)
-        return unfinished
 
 
 def _task_rows(tasks: Iterable[wire.NewTask]) -> Iterator[bytes]:

@@ -147,6 +147,30 @@ async def test_async_client_goes_on_when_the_leader_is_killed(cluster: ThreeNode
     assert len(stored) == 600
 
 
+@pytest.mark.parametrize("harm", [kill, hand_over])
+def test_a_wait_for_a_result_goes_on_at_the_new_leader_which_has_the_log(
+    cluster: ThreeNodes, client: tq.Client, queue: str, harm: Callable[[ThreeNodes], None]
+) -> None:
+    task = client.enqueue("k", queue=queue)
+    (held,) = client.claim("w", queues=[queue], lease_s=300)
+    client.append_lines(task.id, held.token, ["one", "two"], first=0)
+    got: list[object] = []
+
+    def wait() -> None:
+        with tq.Client(cluster.urls, timeout_s=CALL_S) as own:
+            got.extend(line.text for line in own.log(task.id, follow=True))
+            got.append(own.result(task.id, timeout_s=WITHIN_S))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    eventually(lambda: len(got) == 2, within_s=WITHIN_S)
+    harm(cluster)
+    client.append_lines(task.id, held.token, ["two", "three"], first=1)
+    client.complete(task.id, held.token, result={"n": 7})
+    waiting.join(WITHIN_S)
+    assert got == ["one", "two", "three", {"n": 7}]
+
+
 def test_client_that_knows_a_standby_alone_follows_it_to_the_leader(cluster: ThreeNodes, queue: str) -> None:
     leader = cluster.leader()
     standby = next(node for name, node in cluster.nodes.items() if name != leader)

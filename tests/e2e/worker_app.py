@@ -1,6 +1,7 @@
 """Handlers for the end-to-end tests of the worker. They talk with the tests through files."""
 
 import asyncio
+import logging
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import tq
 app = tq.App()
 FOLDER = Path(os.environ.get("TQ_TEST_FOLDER", "/nonexistent"))
 _pause = threading.Event()
+logging.getLogger("tests.worker_app").addHandler(tq.TaskLogHandler())
 
 
 def mark(name: str, text: str = "") -> None:
@@ -115,6 +117,27 @@ def progress(name: str) -> str:
     while not (FOLDER / f"{name}.go").exists():
         _pause.wait(0.01)
     return name
+
+
+@app.task
+def tells(name: str) -> int:
+    """Tells a line, waits until it is told to go on, tells many more, some of them through a logger."""
+    tq.current_task().log("begun", "debug")
+    tq.current_task().progress(0.4, "waiting")
+    while not (FOLDER / f"{name}.go").exists():
+        _pause.wait(0.01)
+    logger = logging.getLogger("tests.worker_app")
+    for number in range(1_500):
+        logger.warning("line %d", number)
+    return 1
+
+
+@app.task
+async def async_tells(name: str) -> int:
+    """As :func:`tells`, in one go."""
+    tq.current_task().log("begun", "debug")
+    logging.getLogger("tests.worker_app").error("%s\x00 and \ud800", name)
+    return 1
 
 
 @app.task

@@ -126,3 +126,41 @@ def test_a_handler_finds_what_the_tasks_before_its_own_came_to() -> None:
     (found,) = tq.TaskContext(told, print, lambda: False).inputs
     assert (found.state, tq.value(found.result), found.left_out) == ("succeeded", {"n": 1}, False)
     assert context().inputs == []
+
+
+def told_by(*args: Any, **kwargs: Any) -> Any:
+    told: list[Any] = []
+    tq.TaskContext(TASK, told.append, lambda: False).progress(*args, **kwargs)
+    return told[0]
+
+
+def test_progress_has_a_shape_for_a_share_a_count_and_a_message() -> None:
+    assert told_by(0.4) == 0.4
+    assert told_by({"page": 7}) == {"page": 7}
+    assert told_by(0.4, "resizing") == {"percent": 40.0, "message": "resizing"}
+    assert told_by(1, "done") == {"percent": 100, "message": "done"}
+    assert told_by(done=3, total=12) == {"done": 3, "total": 12}
+    assert told_by(done=3, total=12, message="so") == {"done": 3, "total": 12, "message": "so"}
+    assert told_by(message="connecting") == {"message": "connecting"}
+    assert told_by(None) is None
+
+
+def test_a_progress_that_means_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="from 0 to 1, not 40"):
+        told_by(40, "resizing")
+    for wrong in ("x", {"a": 1}, True):
+        with pytest.raises(TypeError, match="a message goes with a share"):
+            told_by(wrong, "so")
+    with pytest.raises(TypeError):
+        told_by(0.4, done=1, total=2)
+
+
+def test_a_handler_tells_lines_of_known_levels() -> None:
+    told: list[Any] = []
+    context = tq.TaskContext(TASK, print, lambda: False, lambda *line: told.append(line))
+    context.log("a", at_s=5.0)
+    context.log("b", "error", at_s=6.0)
+    assert told == [("a", "info", 5.0), ("b", "error", 6.0)]
+    with pytest.raises(ValueError, match="level is one of"):
+        context.log("c", "loud")  # type: ignore[arg-type]  # what a caller without types may write
+    tq.TaskContext(TASK, print, lambda: False).log("to nobody")

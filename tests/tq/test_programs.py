@@ -183,61 +183,6 @@ def test_a_list_with_payloads_asks_for_small_pages() -> None:
     assert script.urls == ["http://node:7333/v1/tasks?payload=true&limit=50"]
 
 
-class Tasks:
-    """A node whose tasks become final at given times."""
-
-    def __init__(self, clock: ManualClock, final_at: dict[str, float]) -> None:
-        self.clock = clock
-        self.final_at = final_at
-        self.gets: list[str] = []
-
-    def __call__(self, effect: Effect) -> Reply:
-        assert isinstance(effect, Send)
-        task_id = effect.request.url.rpartition("/")[2]
-        self.gets.append(task_id)
-        final = self.clock.now >= self.final_at[task_id]
-        return reply(task_row(task_id, state="dead" if final else "running"))
-
-
-def test_waiting_answers_all_tasks_in_the_order_asked_for() -> None:
-    clock = ManualClock()
-    node = Tasks(clock, {IDS[0]: clock.now + 30, IDS[1]: clock.now, IDS[2]: clock.now + 10})
-    drive = Drive(session(clock).wait(IDS[:3], timeout_s=None), node, clock)
-    assert [task.id for task in drive.result] == IDS[:3]
-    assert {task.state for task in drive.result} == {"dead"}
-    assert clock.now < 1000 + 32
-    # The later ones are looked at once each, when all before them are final.
-    assert node.gets[-2:] == [IDS[1], IDS[2]]
-    assert node.gets.count(IDS[0]) < 50
-
-
-def test_waiting_too_long_names_the_unfinished() -> None:
-    clock = ManualClock()
-    node = Tasks(
-        clock, {IDS[0]: clock.now, IDS[1]: clock.now + 60, IDS[2]: clock.now, IDS[3]: clock.now + 9e9}
-    )
-    with pytest.raises(errors.WaitTimeout) as caught:
-        Drive(session(clock).wait(IDS[:4], timeout_s=5.0), node, clock)
-    assert caught.value.unfinished == [IDS[1], IDS[3]]
-    assert clock.now == pytest.approx(1005.0)
-
-
-def test_waiting_for_no_time_looks_once() -> None:
-    clock = ManualClock()
-    node = Tasks(clock, {IDS[0]: clock.now, IDS[1]: clock.now})
-    assert len(Drive(session(clock).wait(IDS[:2], timeout_s=0), node, clock).result) == 2
-    node = Tasks(clock, {IDS[0]: clock.now + 1})
-    with pytest.raises(errors.WaitTimeout):
-        Drive(session(clock).wait(IDS[:1], timeout_s=0), node, clock)
-    assert clock.now == 1000.0
-
-
-def test_waiting_for_a_task_that_does_not_exist_says_so() -> None:
-    clock = ManualClock()
-    with pytest.raises(errors.TaskNotFound):
-        Drive(session(clock).wait(IDS[:1], timeout_s=5), Script(problem(404, "task_not_found")), clock)
-
-
 def test_a_node_that_takes_fewer_tasks_at_a_time_gets_fewer() -> None:
     clock, sizes = ManualClock(), []
 

@@ -66,6 +66,12 @@ BATCH = {
     "cancelled": 0,
     "created_at": STAMP,
 }
+STREAMS = ("list", "events", "log")
+LOG = {
+    "lines": [{"number": 4, "attempt": 1, "at": STAMP, "level": "info", "text": "so"}],
+    "next_cursor": "4",
+    "ended": True,
+}
 ENQUEUED = {"results": [{"id": ID, "state": "ready"}]}
 
 # What a method is called with, and what the node answers.
@@ -77,13 +83,17 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
     "enqueue_together": (([tq.new_task("k", ref="r")],), {"idempotency_key": "i"}, ENQUEUED),
     "graph": ((ID,), {"limit": 5}, {"task": ID, "nodes": [], "edges": []}),
     "explain": ((ID,), {}, {"id": ID, "state": "ready", "summary": "Ready.", "reasons": []}),
-    "get": ((ID,), {"at": STAMP}, task_row(ID)),
+    "get": ((ID,), {"at": STAMP, "wait_s": 1.25}, task_row(ID)),
     "page": ((), {"limit": 5, "cursor": "c", "kind": "k"}, {"tasks": []}),
     "list": ((), {"limit": 5, "state": "dead"}, {"tasks": [task_row(ID)]}),
     "cancel": ((ID,), {}, task_row(ID)),
     "retry": ((ID,), {}, task_row(ID)),
     "delete": ((ID,), {}, None),
     "wait": (([ID],), {"timeout_s": 1}, task_row(ID, state="dead")),
+    "result": ((ID,), {"timeout_s": 1, "type": int}, task_row(ID, state="succeeded") | {"result": 5}),
+    "log": ((ID,), {"after": "3"}, LOG),
+    "log_page": ((ID,), {"after": "3", "limit": 5, "wait_s": 1.5}, LOG),
+    "append_lines": ((ID, "t", ["a", wire.NewLine(text="b", level="error")]), {"first": 0}, {"last": 2}),
     "claim": (
         ("w",),
         {"queues": ["q"], "kinds": ["k"], "max": 2, "wait_s": 1.0, "lease_s": 2.0, "min_priority": 3},
@@ -163,7 +173,7 @@ def blocking(url: str, name: str) -> Any:
     args, kwargs, _ = CALLS[name]
     with tq.Client(url) as client:
         result = getattr(client, name)(*args, **kwargs)
-        if name not in ("list", "events"):
+        if name not in STREAMS:
             return result
         first = next(result)
         result.close()
@@ -174,7 +184,7 @@ async def awaited(url: str, name: str) -> Any:
     args, kwargs, _ = CALLS[name]
     async with tq.AsyncClient(url) as client:
         result = getattr(client, name)(*args, **kwargs)
-        if name not in ("list", "events"):
+        if name not in STREAMS:
             return await result
         first = await anext(result)
         await result.aclose()
@@ -217,5 +227,5 @@ def test_both_clients_have_the_same_methods_with_the_same_signatures_and_words()
         # A generator, since who stops early must be able to close it: asyncio does not do so at once.
         returns = re.sub(r"AsyncGenerator\[(.*), None\]", r"Iterator[\1]", str(of_twin.return_annotation))
         assert signature.return_annotation == returns, name
-        assert inspect.iscoroutinefunction(twin) != (name in ("list", "events")), name
+        assert inspect.iscoroutinefunction(twin) != (name in STREAMS), name
     assert inspect.signature(tq.Client).parameters == inspect.signature(tq.AsyncClient).parameters

@@ -117,6 +117,13 @@ QUICK = {
     "read_inputs": "dependency_child (child=?)",
     "find_due_schedules": "schedule_due",
     "next_schedule": "schedule_due",
+    "read_lines": "PRIMARY KEY (seq=? AND number>?)",
+    "read_last_line": "PRIMARY KEY (seq=?)",
+    "drop_lines": "PRIMARY KEY (seq=? AND number<?)",
+    "find_extras": "PRIMARY KEY (seq>? AND seq<?)",
+    "delete_remains": "PRIMARY KEY (seq=? AND number=?)",
+    "find_results_due": "result_look",
+    "next_result": "result_look",
     "read_schedule": "PRIMARY KEY",
     "list_schedules": "PRIMARY KEY",
 }

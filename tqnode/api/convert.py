@@ -151,6 +151,7 @@ class Conversion:
             webhook=self._hooks.of(task.webhook, task.queue) if task.webhook or self._by_queue else None,
             limit_key=None if task.limit_key is None else self.name(task.limit_key, "limit_key"),
             unsaid=unsaid,
+            result_ttl_ms=None if task.result_ttl_s is None else max(1, ms_of(task.result_ttl_s)),
             **({} if task.unique is None else unique_of(task.unique, payload, self._config)),
         )
 

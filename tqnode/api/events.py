@@ -8,15 +8,17 @@ import msgspec
 from tq import wire
 from tqnode import ids
 from tqnode.api.call import Call, Reply, checked_uuid
-from tqnode.api.query import Query, query_of
+from tqnode.api.query import Query, flag, query_of
 from tqnode.api.route import Parameter, Route
 from tqnode.api.stamps import stamp
 from tqnode.api.waiting import ClientGone
 from tqnode.errors import Draining, InvalidField
 from tqnode.queue.hub import Hub, Numbered, Subscription
-from tqnode.store.tx import TaskEvent
+from tqnode.store.tx import TaskEvent, TaskNews
 
 COMMENT_EVERY_S = 15.0
+PROGRESS_EVERY_S = 0.5
+"""A client hears of the progress of its tasks this often at most, of each the newest."""
 VALUES_MAX = 1000
 LAST_EVENT_ID_CHARS_MAX = 100
 EVENT_STREAM = "text/event-stream"
@@ -44,6 +46,7 @@ class Selection:
     """
 
     def __init__(self, query: Query) -> None:
+        self.progress = flag(query, "progress")
         for name, values in query.items():
             if len(values) > VALUES_MAX:
                 raise InvalidField(f"may come {VALUES_MAX} times", field=name, limit=VALUES_MAX)
@@ -51,7 +54,7 @@ class Selection:
         self._kinds: Collection[str] = frozenset(query.get("kind", ()))
         self._ids = frozenset(ids.parse(checked_uuid(value)) for value in query.get("id", ()))
 
-    def takes(self, event: TaskEvent) -> bool:
+    def takes(self, event: TaskEvent | TaskNews) -> bool:
         """Whether the client follows it."""
         return (
             (not self._queues or event.queue in self._queues)
@@ -62,7 +65,7 @@ class Selection:
 
 async def follow(call: Call) -> Reply | None:
     """Streams events until the client goes away or the node drains."""
-    selection = Selection(query_of(call.scope, ("queue", "kind", "id")))
+    selection = Selection(query_of(call.scope, ("queue", "kind", "id", "progress")))
     after = call.header(b"last-event-id")
     if after is not None and len(after) > LAST_EVENT_ID_CHARS_MAX:
         raise InvalidField("is not an event id of this node", field="last-event-id")
@@ -71,7 +74,7 @@ async def follow(call: Call) -> Reply | None:
     if call.scope["method"] == "HEAD":
         return Reply(200, b"", _HEADERS)
     hub = call.context.queue.hub
-    subscription = hub.subscribe(after)
+    subscription = hub.subscribe(after, progress=selection.takes if selection.progress else None)
     try:
         call.streams = True
         await call.send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
@@ -87,14 +90,21 @@ async def follow(call: Call) -> Reply | None:
 
 
 async def _stream(call: Call, hub: Hub, subscription: Subscription, selection: Selection) -> None:
+    monotonic = call.context.clock.monotonic
+    told_at = -PROGRESS_EVERY_S
     while True:
+        held_back_s = told_at + PROGRESS_EVERY_S - monotonic()
+        wait_s = max(0.0, held_back_s) if subscription.has_progress else COMMENT_EVERY_S
         try:
-            async with asyncio.timeout(COMMENT_EVERY_S):
+            async with asyncio.timeout(wait_s):
                 events = await subscription.next()
         except TimeoutError:
-            chunk = _ALIVE
+            chunk = b"" if subscription.has_progress else _ALIVE
         else:
             chunk = _chunk(hub, subscription, selection, events)
+        if subscription.has_progress and monotonic() - told_at >= PROGRESS_EVERY_S:
+            told_at = monotonic()
+            chunk += b"".join(map(_progress_chunk, subscription.take_progress()))
         if chunk:
             # Waits while the client reads slowly; the subscription is bounded and fills up meanwhile.
             await call.send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -113,6 +123,25 @@ def _chunk(hub: Hub, subscription: Subscription, selection: Selection, events: l
             data = _encode(_event_of(numbered.event))
             lines.append(b"event: task\nid: %s\ndata: %s\n\n" % (event_id, data))
     return b"".join(lines)
+
+
+def _progress_chunk(news: TaskNews) -> bytes:
+    # Without an id: it is not kept, so nobody can go on after it.
+    return b"event: progress\ndata: %s\n\n" % _encode(
+        wire.ProgressEvent(
+            id=ids.text(news.id),
+            queue=news.queue,
+            kind=news.kind,
+            at=stamp(news.at_ms),
+            attempt=news.attempt,
+            progress=msgspec.Raw(_one_line(news.progress or b"null")),
+        )
+    )
+
+
+def _one_line(value: bytes) -> bytes:
+    """JSON without line breaks, which would end the event's data: between its parts they mean nothing."""
+    return value.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
 def _event_of(event: TaskEvent) -> wire.TaskEvent:
@@ -142,6 +171,12 @@ ROUTES = [
             Parameter(name="queue", schema=_VALUES, about="Only of this queue; may come several times."),
             Parameter(name="kind", schema=_VALUES, about="Only of this kind; may come several times."),
             Parameter(name="id", schema=_VALUES, about="Only of this task; may come several times."),
+            Parameter(
+                name="progress",
+                schema={"type": "boolean", "default": False},
+                about="Also a `progress` event when a running task tells its progress; of each task the "
+                "newest, twice a second at most. They have no id and are not told again.",
+            ),
             Parameter(
                 name="Last-Event-ID",
                 place="header",

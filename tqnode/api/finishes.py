@@ -7,11 +7,13 @@ from tqnode.api.decode import Decoder, within
 from tqnode.api.dependencies import DEPENDENCY_ERRORS
 from tqnode.api.errors import problem_of
 from tqnode.api.hooks import WEBHOOK_ERRORS
+from tqnode.api.logs import lines_of
 from tqnode.api.route import Route
 from tqnode.api.stamps import stamp, stamp_or_none
 from tqnode.api.views import finished_of
 from tqnode.config import Config
 from tqnode.errors import BadRequest, InvalidField, TqnodeError
+from tqnode.queue.logs import NewLines
 from tqnode.task import Complete, Fail, Finish, Finished, Snooze
 
 _heartbeat = Decoder(wire.Heartbeat)
@@ -32,6 +34,7 @@ async def heartbeat(call: Call) -> Reply:
         asked.token,
         lease_ms=context.conversion.lease_ms(asked.lease_s),
         progress=json_part(asked.progress, "progress", context.config.progress_bytes_max),
+        lines=() if asked.log is None else (lines_of(call.uuid(), asked.token, asked.log),),
     )
     answer = wire.HeartbeatAnswer(lease_expires_at=stamp(lease.lease_expires_at_ms), cancel=lease.cancel)
     return json_reply(200, answer)
@@ -84,15 +87,19 @@ async def finish_many(call: Call) -> Reply:
     now_ms = context.clock.now_ms()
     rows: list[wire.OutcomeAnswer | None] = []
     finishes: list[Finish] = []
+    lines: list[NewLines] = []
     for index, outcome in enumerate(asked):
         try:
             task_id = checked_uuid(outcome.id)
             finishes.append(_finish_of(task_id, outcome, context.config, context.conversion, now_ms))
             rows.append(None)
+            if outcome.log is not None:
+                lines.append(lines_of(task_id, outcome.token, outcome.log))
         except BadRequest as error:
             problem = problem_of(within(error, f"outcomes[{index}]"))
             rows.append(wire.OutcomeAnswer(id=outcome.id, error=problem))
-    made = iter(zip(finishes, await context.queue.finish(finishes) if finishes else [], strict=True))
+    answers = await context.queue.finish(finishes, lines=lines) if finishes else []
+    made = iter(zip(finishes, answers, strict=True))
     results = [row or _row(*next(made), index) for index, row in enumerate(rows)]
     return json_reply(200, wire.OutcomesAnswer(results=results))
 

@@ -1,5 +1,6 @@
 """The query string: every parameter known, each value checked, each mistake named."""
 
+import re
 from collections.abc import Collection
 from datetime import datetime
 from urllib.parse import parse_qsl
@@ -12,6 +13,7 @@ from tqnode.api.stamps import moment_ms
 from tqnode.errors import InvalidField
 
 PARAMETERS_MAX = 200
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 
 Query = dict[str, list[str]]
 
@@ -93,6 +95,22 @@ def integer(query: Query, name: str, *, low: int, high: int) -> int | None:
             f"must be from {low} to {high}", field=name, limit=low if int(text) < low else high
         )
     return int(text)
+
+
+def seconds(query: Query, name: str, *, high: float) -> float:
+    """A parameter that is a number of seconds, from 0 to ``high``; absent is 0.
+
+    Raises:
+        InvalidField: it is none, or out of bounds.
+    """
+    text = one(query, name)
+    if text is None:
+        return 0.0
+    if not _SECONDS.fullmatch(text):
+        raise InvalidField("must be a number of seconds", field=name)
+    if float(text) > high:
+        raise InvalidField(f"must be at most {high:g} seconds", field=name, limit=high)
+    return float(text)
 
 
 def moment(query: Query, name: str) -> int | None:

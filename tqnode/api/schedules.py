@@ -181,6 +181,7 @@ def _task_of(template: Template, *, payload: Raw | UnsetType) -> wire.ScheduledT
         unique=_unique_of(spec),
         webhook=webhook_of(spec.webhook),
         limit_key=spec.limit_key,
+        result_ttl_s=seconds_or_none(spec.result_ttl_ms),
     )
 
 

@@ -16,17 +16,23 @@ from tqnode.api.errors import problem_of
 from tqnode.api.filters import LIST_PARAMETERS, list_query
 from tqnode.api.hooks import WEBHOOK_ERRORS
 from tqnode.api.past import AT, PAST_ERRORS, queue_at
-from tqnode.api.query import flag, moment, query_of
+from tqnode.api.query import flag, moment, query_of, seconds
 from tqnode.api.queues import QUOTA_ERRORS
 from tqnode.api.route import Parameter, Route
 from tqnode.api.stamps import stamp, stamp_or_none
-from tqnode.api.views import given_of, retry_of, seconds, seconds_or_none, task_of, webhook_of
-from tqnode.errors import BadRequest, IdempotencyMismatch, InvalidField, TqnodeError
+from tqnode.api.views import given_of, retry_of, seconds_or_none, task_of, webhook_of
+from tqnode.api.views import seconds as in_seconds
+from tqnode.errors import BadRequest, Draining, IdempotencyMismatch, InvalidField, TqnodeError
 from tqnode.task import Enqueued, Idempotency, TaskSpec
 
 _one = Decoder(wire.NewTask)
 _many = Decoder(list[wire.NewTask])
 _parts = Decoder(list[msgspec.Raw])
+_WAIT = Parameter(
+    name="wait_s",
+    schema={"type": "number", "minimum": 0, "default": 0},
+    about="Answer when the task has ended, or as it stands after so long.",
+)
 _KEY = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,198}[\x21-\x7e]|[\x21-\x7e]")
 
 IDEMPOTENCY_KEY = Parameter(
@@ -82,7 +88,7 @@ def _made(new: wire.NewTask, spec: TaskSpec, enqueued: Enqueued) -> wire.Task:
         run_at=created_at if run_at_ms == created_at_ms else stamp(run_at_ms),
         attempt=0,
         max_attempts=spec.max_attempts,
-        lease_s=seconds(spec.lease_ms),
+        lease_s=in_seconds(spec.lease_ms),
         tags=list(spec.tags),
         retry=retry,
         timeout_s=seconds_or_none(spec.timeout_ms),
@@ -93,6 +99,7 @@ def _made(new: wire.NewTask, spec: TaskSpec, enqueued: Enqueued) -> wire.Task:
         after_policy=new.after_policy if new.after else None,
         webhook=webhook_of(spec.webhook),
         given=given_of(given),
+        result_ttl_s=seconds_or_none(spec.result_ttl_ms),
     )
 
 
@@ -168,12 +175,28 @@ def idempotency_of(call: Call, digest: bytes) -> Idempotency | None:
 
 
 async def read(call: Call) -> Reply:
-    """One task, whole."""
+    """One task, whole; when it has ended, if it is waited for."""
     at_ms = None
     if call.scope["query_string"]:
-        at_ms = moment(query_of(call.scope, (AT.name,)), AT.name)
+        query = query_of(call.scope, (AT.name, _WAIT.name))
+        at_ms = moment(query, AT.name)
+        wait_s = seconds(query, _WAIT.name, high=call.context.config.read_wait_s_max)
+        if wait_s and at_ms is not None:
+            raise InvalidField("the past has ended: nothing in it can be waited for", field=_WAIT.name)
+        if wait_s:
+            return await _read_ended(call, wait_s)
     async with queue_at(call.context, at_ms) as queue:
         return json_reply(200, task_of(await queue.get(call.uuid())))
+
+
+async def _read_ended(call: Call, wait_s: float) -> Reply:
+    context, task_id = call.context, call.uuid()
+    queue = context.queue
+    try:
+        task = await context.waiting.run(queue.results.wait(task_id, wait_s=wait_s), call.receive)
+    except Draining:
+        task = await queue.get(task_id)
+    return json_reply(200, task_of(task))
 
 
 async def read_page(call: Call) -> Reply:
@@ -242,9 +265,9 @@ ROUTES = [
         path="/v1/tasks/{id}",
         handler=read,
         name="get_task",
-        about="One task, with its payload, result and errors.",
+        about="One task, with its payload, result and errors; at once, or when it has ended.",
         answers={200: wire.Task},
-        parameters=[AT],
+        parameters=[AT, _WAIT],
         errors=["task_not_found", *PAST_ERRORS],
     ),
     Route(

@@ -75,6 +75,8 @@ def task_of(task: core.Task, *, bodies: bool = True, duplicate: bool = False) ->
         webhook=webhook_of(task.webhook),
         limit_key=task.limit_key,
         batch=task.batch,
+        result_ttl_s=seconds_or_none(task.result_ttl_ms),
+        result_expired=task.result_expired,
     )
 
 

@@ -4,10 +4,12 @@ from tq import wire
 from tqnode.api.call import Call, Reply, json_reply
 from tqnode.api.convert import json_part
 from tqnode.api.decode import Decoder, within
+from tqnode.api.logs import lines_of
 from tqnode.api.route import Route
 from tqnode.api.stamps import stamp, stamp_or_none
 from tqnode.errors import BadRequest
 from tqnode.queue.lease import HeldLease
+from tqnode.queue.logs import NewLines
 from tqnode.queue.workers import WorkerRow, WorkerSpec
 
 _new = Decoder(wire.NewWorker)
@@ -39,13 +41,16 @@ async def heartbeat(call: Call) -> Reply:
     asked = await call.json(_heartbeat)
     progress_max = call.context.config.progress_bytes_max
     held: list[HeldLease] = []
+    lines: list[NewLines] = []
     for index, lease in enumerate(asked.leases):
         try:
             progress = json_part(lease.progress, "progress", progress_max)
         except BadRequest as error:
             raise within(error, f"leases[{index}]") from None
         held.append(HeldLease(id=lease.id, token=lease.token, progress=progress))
-    state, answers = await call.context.queue.registry.heartbeat(call.uuid(), held)
+        if lease.log is not None:
+            lines.append(lines_of(lease.id, lease.token, lease.log))
+    state, answers = await call.context.queue.registry.heartbeat(call.uuid(), held, lines=lines)
     return json_reply(
         200,
         wire.WorkerHeartbeatAnswer(

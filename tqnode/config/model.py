@@ -74,6 +74,12 @@ class Config:
     attempted_by_max: int = setting(
         10, "Names of past workers kept of one task.", unit="workers", low=1, high=100
     )
+    log_lines_max: int = setting(
+        1000, "Log lines kept of one task; older ones are dropped.", unit="lines", low=1, high=100_000
+    )
+    log_line_bytes_max: int = setting(
+        4 * KIB, "Length at which a log line is cut.", unit="bytes", low=64, high=MIB
+    )
     queues_max: int = setting(10_000, "Most queues there may be.", unit="queues", low=1, high=1_000_000)
     queue_depth_max: int = setting(
         10_000_000, "Most waiting tasks of one queue.", unit="tasks", low=1, high=1_000_000_000
@@ -96,6 +102,12 @@ class Config:
     claim_wait_s_max: float = setting(60.0, "Longest wait of one claim.", unit="seconds", low=0, high=60)
     waiting_claims_max: int = setting(
         20_000, "Most claims that wait at a time.", unit="claims", low=1, high=1_000_000
+    )
+    read_wait_s_max: float = setting(
+        60.0, "Longest wait for a task's end or log lines.", unit="seconds", low=0, high=600
+    )
+    waiting_reads_max: int = setting(
+        20_000, "Most clients that wait for a task's end or log lines.", unit="clients", low=1, high=1_000_000
     )
     writer_backlog_max: int = setting(
         20_000, "Most writes that wait for the disk at a time.", unit="writes", low=1, high=1_000_000

@@ -27,11 +27,14 @@ from tqnode.queue.intake import Intake
 from tqnode.queue.lease import HeldLease, Keeper, LeaseStatus
 from tqnode.queue.limiter import Limiter
 from tqnode.queue.listing import Filters, Page
+from tqnode.queue.logs import Logs, NewLines
 from tqnode.queue.manage import Manager
 from tqnode.queue.moves import Movement
+from tqnode.queue.onlookers import Onlookers
 from tqnode.queue.queues import QueueInfo
 from tqnode.queue.quotas import Quotas
 from tqnode.queue.registry import Registry
+from tqnode.queue.results import Results
 from tqnode.queue.rows import read_task
 from tqnode.queue.scheduler import Scheduler
 from tqnode.queue.stats import Stats, stats
@@ -98,14 +101,18 @@ class Queue:
         self.movement = movement
         self.catalogue = Catalogue(store, clock, queues_max=config.queues_max)
         self.explainer = Explainer(store, clock=clock, config=config)
-        self.registry = Registry(store, self.keeper, rng, limit=config.workers_max)
         self.waiting = Waiting(limit=config.waiting_claims_max)
         self.hub = Hub(
             boot=f"{rng.bits(48):012x}", kept=config.events_kept, followers_max=config.event_streams_max
         )
+        self.onlookers = Onlookers(limit=config.waiting_reads_max)
+        self.results = Results(store, clock, self.onlookers)
+        self.logs = Logs(store, clock, config=config, metrics=metrics, onlookers=self.onlookers)
+        self.registry = Registry(store, self.keeper, self.logs, rng, limit=config.workers_max)
         self._counts = Counts(metrics)
         store.listen(self.waiting.wake)
         store.listen(self.hub.publish)
+        store.listen(self.onlookers.wake)
         store.listen(self._counts.note)
 
     # -- enqueue and read ------------------------------------------------------------------
@@ -234,7 +241,13 @@ class Queue:
         await self.finish([Snooze(id=task.id, token=task.token) for task in tasks])
 
     async def heartbeat(
-        self, task_id: str, token: str, *, lease_ms: int | None, progress: bytes | None
+        self,
+        task_id: str,
+        token: str,
+        *,
+        lease_ms: int | None,
+        progress: bytes | None,
+        lines: Sequence[NewLines] = (),
     ) -> Lease:
         """Resets a lease to now + ``lease_ms``, its length from then on; by the length it has when None.
 
@@ -242,13 +255,28 @@ class Queue:
             LeaseLost: the token is not the task's current one.
             NotFound: there is no such task.
         """
-        return await self._store.write(
-            lambda tx: self.keeper.heartbeat(tx, task_id, token, lease_ms=lease_ms, progress=progress)
-        )
 
-    async def finish(self, finishes: Sequence[Finish]) -> list[Finished | TqnodeError]:
-        """Ends each attempt on its own, in order; in the place of one that can't be, why not."""
-        return await self._store.submit(lambda tx: self._finisher.finish_all(tx, finishes))
+        def operation(tx: Tx) -> Lease:
+            self.logs.add_all(tx, lines)
+            return self.keeper.heartbeat(tx, task_id, token, lease_ms=lease_ms, progress=progress)
+
+        return await self._store.write(operation)
+
+    async def finish(
+        self, finishes: Sequence[Finish], *, lines: Sequence[NewLines] = ()
+    ) -> list[Finished | TqnodeError]:
+        """Ends each attempt on its own, in order; in the place of one that can't be, why not.
+
+        Args:
+            finishes: how they ended.
+            lines: their last log lines, noted first; of a repeated finish they are not noted again.
+        """
+
+        def operation(tx: Tx) -> list[Finished | TqnodeError]:
+            self.logs.add_all(tx, lines)
+            return self._finisher.finish_all(tx, finishes)
+
+        return await self._store.submit(operation)
 
     # -- one task, by a person -------------------------------------------------------------
 
@@ -278,6 +306,18 @@ class Queue:
             WrongState: it is running.
         """
         await self._store.write(lambda tx: self._manager.delete(tx, task_id))
+
+    # -- waits -----------------------------------------------------------------------------
+
+    def look_again(self) -> None:
+        """Has all that wait look again: what was done was not announced."""
+        self.waiting.wake_all()
+        self.onlookers.wake_all()
+
+    def drain(self) -> None:
+        """Ends all waits, and those to come: the node is stopping."""
+        self.waiting.drain()
+        self.onlookers.drain()
 
     # -- figures ---------------------------------------------------------------------------
 

@@ -13,9 +13,11 @@ from tqnode.config import Config
 from tqnode.errors import IdempotencyMismatch, TqnodeError
 from tqnode.queue import keys, linking, membership, roster, webhooks
 from tqnode.queue.controls import controls_of
+from tqnode.queue.logs import replace_log
 from tqnode.queue.moves import counts
 from tqnode.queue.quotas import Quotas
 from tqnode.queue.remove import replace_tags
+from tqnode.queue.results import note_times, replace_time
 from tqnode.sql import statement
 from tqnode.store.tx import Row, TaskEvent, Tx
 from tqnode.task import REPLACING, WAITING, Enqueued, Idempotency, TaskSpec, TaskState
@@ -39,6 +41,7 @@ _BLOCKED = TaskState.BLOCKED
 _after = attrgetter("after")
 _webhook = attrgetter("webhook")
 _limit_key = attrgetter("limit_key")
+_result_ttl_ms = attrgetter("result_ttl_ms")
 
 _answers = msgspec.json.Decoder(list[Enqueued])
 _some_answers = msgspec.json.Decoder(list[Enqueued | None])
@@ -229,6 +232,9 @@ class Enqueuer:
             tx.insert(_INSERT_TAG, tags)
         if any(map(_webhook, specs)):
             webhooks.ask(tx, {seq: spec.webhook for seq, spec in zip(seqs, specs, strict=True)})
+        if any(map(_result_ttl_ms, specs)):
+            times = [(seq, spec.result_ttl_ms) for seq, spec in zip(seqs, specs, strict=True)]
+            note_times(tx, [(seq, ttl_ms) for seq, ttl_ms in times if ttl_ms is not None])
         effects = tx.effects
         effects.events += map(TaskEvent, packed, queues, kinds, states, repeat(tx.now_ms), repeat(0))
         for spec, state, run_at_ms in zip(specs, states, runs_at_ms, strict=True):
@@ -303,6 +309,8 @@ class Enqueuer:
             },
         )
         replace_tags(tx, seq, spec.tags)
+        replace_log(tx, seq)
+        replace_time(tx, seq, spec.result_ttl_ms)
         tags = _encode_tags(spec) if spec.tags else None
         body = {"seq": seq, "payload": spec.payload, "meta": spec.meta, "tags": tags, "retry": spec.retry}
         tx.run(_REPLACE_BODY, body)

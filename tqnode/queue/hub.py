@@ -2,13 +2,20 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 
 from tqnode.errors import Overloaded
-from tqnode.store.tx import Effects, TaskEvent
+from tqnode.store.tx import Effects, TaskEvent, TaskNews
 
 SUBSCRIPTION_MAX = 10_000
 """Events a slow follower may be behind before it is told to start anew."""
+
+
+PROGRESS_MAX = 10_000
+"""Tasks whose newest progress is kept for a follower until it takes it."""
+
+Wanted = Callable[[TaskNews], bool]
 
 
 class Numbered:
@@ -27,10 +34,14 @@ class Subscription:
     Args:
         missed: whether events came between its last one and the first that is kept.
         past: the kept events it has not seen.
+        wanted: of which tasks it follows the progress; None: of none.
     """
 
-    def __init__(self, *, missed: bool, past: list[Numbered]) -> None:
+    def __init__(self, *, missed: bool, past: list[Numbered], wanted: Wanted | None = None) -> None:
         self.missed = missed
+        self._wanted = wanted
+        # By task: what is not taken in time gives way to what is newer.
+        self._progress: dict[bytes, TaskNews] = {}
         self.ended = False
         """No event comes any more."""
         self._waiting = deque(past)
@@ -51,8 +62,33 @@ class Subscription:
             self.missed = True
         self._arrived.set()
 
+    def tell(self, news: list[TaskNews]) -> None:
+        """Notes the newest progress of tasks, as far as it is followed."""
+        if self._wanted is None:
+            return
+        for one in news:
+            if one.progress is None or not self._wanted(one):
+                continue
+            if one.id in self._progress or len(self._progress) < PROGRESS_MAX:
+                self._progress[one.id] = one
+                self._arrived.set()
+
+    @property
+    def has_progress(self) -> bool:
+        """Whether there is progress that it has not taken."""
+        return bool(self._progress)
+
+    def take_progress(self) -> list[TaskNews]:
+        """The newest progress of each task that has told some since the last time."""
+        taken = list(self._progress.values())
+        self._progress.clear()
+        return taken
+
     async def next(self) -> list[Numbered]:
-        """Waits for events; empty when some were missed, which it acknowledges by clearing ``missed``."""
+        """Waits for events; none when there is progress alone, or when some were missed.
+
+        The latter it acknowledges by clearing ``missed``.
+        """
         await self._arrived.wait()
         self._arrived.clear()
         events = list(self._waiting)
@@ -93,11 +129,17 @@ class Hub:
             fresh = [Numbered(number, event) for number, event in enumerate(events, self._last + 1)]
             for follower in self._followers:
                 follower.put(fresh)
+        for follower in self._followers if effects.news else ():
+            follower.tell(effects.news)
         self._kept.extend(events)
         self._last += len(events)
 
-    def subscribe(self, after: str | None) -> Subscription:
+    def subscribe(self, after: str | None, *, progress: Wanted | None = None) -> Subscription:
         """Follows from now on, or from the event after the one with id ``after``.
+
+        Args:
+            after: the id of the last event it has seen; None to begin now.
+            progress: of which tasks it follows the progress too, from now on.
 
         Raises:
             Overloaded: too many follow already.
@@ -115,7 +157,7 @@ class Hub:
             if not missed:
                 unseen = islice(self._kept, seen - before_kept, None)
                 past = [Numbered(number, event) for number, event in enumerate(unseen, seen + 1)]
-        subscription = Subscription(missed=missed, past=past)
+        subscription = Subscription(missed=missed, past=past, wanted=progress)
         self._followers.add(subscription)
         return subscription
 

@@ -11,7 +11,7 @@ from tqnode.queue import token
 from tqnode.queue.moves import Held, Movement
 from tqnode.queue.rows import place
 from tqnode.sql import statement
-from tqnode.store.tx import Tx
+from tqnode.store.tx import TaskNews, Tx
 from tqnode.task import Lease, Reason, TaskError, TaskState
 
 _EXTEND = statement("extend_lease")
@@ -75,9 +75,11 @@ class Keeper:
                 raise NotFound("task", task_id)
             self._metrics.fenced.inc()
             raise LeaseLost("the token is not this task's current one", task=task_id)
+        lease_expires_at_ms, cancel_requested_at_ms, queue, kind, attempt = rows[0]
         if progress is not None:
             tx.run(_WRITE_PROGRESS, {"seq": where["seq"], "progress": progress})
-        return Lease(rows[0][0], rows[0][1] is not None)
+            tx.effects.news.append(TaskNews(where["id"], queue, kind, attempt, tx.now_ms, progress))
+        return Lease(lease_expires_at_ms, cancel_requested_at_ms is not None)
 
     def heartbeat_all(self, tx: Tx, leases: Sequence[HeldLease]) -> list[LeaseStatus]:
         """Resets each lease; a lost one is said to be so."""

@@ -5,6 +5,7 @@ from tqnode.queue import membership
 from tqnode.queue.finish import plain_receipt
 from tqnode.queue.moves import Held, Movement, move_or_refuse
 from tqnode.queue.remove import remove
+from tqnode.queue.results import renew_time
 from tqnode.queue.rows import place, read_task
 from tqnode.sql import statement
 from tqnode.store.tx import Row, Tx
@@ -89,6 +90,7 @@ class Manager:
                 "now_ms": tx.now_ms,
             }
             move_or_refuse(tx, _RETRY, params)
+            renew_time(tx, held.seq)
             self._movement.note(tx, held.seq, worker=held.worker)
             self._movement.record(tx, held, TaskState.READY, attempt=held.attempt)
             if row[11] and held.state in FINAL:

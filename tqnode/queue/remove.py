@@ -20,6 +20,9 @@ _DELETE_BODIES = statement("delete_bodies")
 _DELETE_NOTES = statement("delete_notes")
 _FORGET_PARENTS = statement("forget_parents")
 _DELETE_WEBHOOKS = statement("delete_webhooks")
+_FIND_EXTRAS = statement("find_extras")
+_NOTE_REMAINS = statement("note_remains")
+_FORGET_RESULT_TIMES = statement("forget_result_times")
 
 
 def replace_tags(tx: Tx, seq: int, tags: Sequence[str]) -> None:
@@ -45,6 +48,7 @@ def remove(tx: Tx, tasks: Sequence[Row]) -> None:
     seqs, packed, queues, kinds, states, attempts = zip(*(row[:6] for row in tasks), strict=True)
     which = {"seqs": listed(seqs)}
     tied = tx.all(_FIND_TIED, which)
+    has_lines, has_times = tx.all(_FIND_EXTRAS, {"low": min(seqs), "high": max(seqs)})[0]
     tx.run(_DELETE_TAGS, which)
     tx.run(_DELETE_TASKS, which)
     tx.run(_DELETE_BODIES, which)
@@ -52,6 +56,11 @@ def remove(tx: Tx, tasks: Sequence[Row]) -> None:
     for (queue, state), count in counts(list(zip(queues, states, strict=True))).items():
         tx.moved(queue, TaskState(state), None, count)
     tx.effects.events += map(TaskEvent, packed, queues, kinds, repeat(None), repeat(tx.now_ms), attempts)
+    if has_times:
+        tx.run(_FORGET_RESULT_TIMES, which)
+    if has_lines and tx.run(_NOTE_REMAINS, which):
+        # Logs may be long: their lines go bit by bit.
+        tx.effects.due_ms.append(tx.now_ms)
     if tied:
         of_tied = {"seqs": listed([seq for seq, *_ in tied])}
         tx.run(_FORGET_PARENTS, of_tied)

@@ -105,4 +105,6 @@ def task_of(row: Row) -> Task:
         webhook=_webhook.decode(row[32]) if row[32] else None,
         limit_key=row[33],
         batch=ids.text(row[34]) if row[34] else None,
+        result_ttl_ms=row[35],
+        result_expired=bool(row[36]),
     )

@@ -46,9 +46,11 @@ ROLLBACK TO part
 PRAGMA user_version
 
 -- name: read_last_task
--- A parent that was deleted, or a batch, may have had the newest number; it must not come to mean another.
+-- What was deleted, or a batch, may have had the newest number and have left something behind: it must not come
+-- to mean another.
 SELECT t.seq, t.id, max(coalesce(t.seq, 0), (SELECT coalesce(max(parent), 0) FROM dependency),
-    (SELECT coalesce(max(seq), 0) FROM batch), (SELECT coalesce(max(batch), 0) FROM task WHERE batch IS NOT NULL))
+    (SELECT coalesce(max(seq), 0) FROM batch), (SELECT coalesce(max(batch), 0) FROM task WHERE batch IS NOT NULL),
+    (SELECT coalesce(max(seq), 0) FROM log_remains))
 FROM (SELECT max(seq) AS last FROM task) LEFT JOIN task t ON t.seq = last
 
 -- name: begin_read

@@ -8,8 +8,8 @@ SELECT t.id, t.queue, t.kind, t.state, t.reason, t.priority, t.created_at_ms, t.
             JOIN task p ON p.seq = d.parent) END,
     CASE WHEN t.notify IS NOT NULL THEN (SELECT hook FROM webhook w WHERE w.seq = t.seq) END,
     t.limit_key,
-    CASE WHEN t.batch IS NOT NULL THEN (SELECT id FROM batch WHERE seq = t.batch) END
-FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq)
+    CASE WHEN t.batch IS NOT NULL THEN (SELECT id FROM batch WHERE seq = t.batch) END, x.ttl_ms, x.expired
+FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq) LEFT JOIN result_time x USING (seq)
 WHERE seq = :seq AND id = :id
 
 -- name: list_tasks
@@ -21,8 +21,9 @@ SELECT t.id, t.queue, t.kind, t.state, t.reason, t.priority, t.created_at_ms, t.
     CASE WHEN :bodies THEN n.result END, n.progress, n.errors, n.attempted_by, t.needs, t.pending, NULL,
     CASE WHEN t.notify IS NOT NULL THEN (SELECT hook FROM webhook w WHERE w.seq = t.seq) END,
     t.limit_key,
-    CASE WHEN t.batch IS NOT NULL THEN (SELECT id FROM batch WHERE seq = t.batch) END
-FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq)
+    CASE WHEN t.batch IS NOT NULL THEN (SELECT id FROM batch WHERE seq = t.batch) END,
+    x.ttl_ms, x.expired
+FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq) LEFT JOIN result_time x USING (seq)
 WHERE seq < :before AND seq >= :floor
     AND (:queues IS NULL OR t.queue IN (SELECT value FROM json_each(:queues)))
     AND (:states IS NULL OR t.state IN (SELECT value FROM json_each(:states)))
@@ -182,7 +183,7 @@ ON CONFLICT (seq) DO UPDATE SET errors = excluded.errors, attempted_by = exclude
 UPDATE task SET lease_expires_at_ms = :now_ms + coalesce(:lease_ms, lease_ms),
     lease_ms = coalesce(:lease_ms, lease_ms)
 WHERE seq = :seq AND id = :id AND grants = :grants AND secret = :secret AND state = 'running'
-RETURNING lease_expires_at_ms, cancel_requested_at_ms
+RETURNING lease_expires_at_ms, cancel_requested_at_ms, queue, kind, attempt
 
 -- name: find_managed
 SELECT queue, kind, state, priority, run_at_ms, attempt, max_attempts, cancel_requested_at_ms, receipt,

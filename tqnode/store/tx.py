@@ -46,16 +46,28 @@ class TaskEvent(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
+class TaskNews(msgspec.Struct, frozen=True):
+    """A running task told something: its progress, or (None) lines of its log."""
+
+    id: bytes
+    queue: str
+    kind: str
+    attempt: int
+    at_ms: int
+    progress: bytes | None = None
+
+
 class Effects:
     """What a group of operations did that others wait for; published once it is answered."""
 
-    __slots__ = ("due_ms", "events", "freed", "inserts", "moves", "ready", "resumed", "steered")
+    __slots__ = ("due_ms", "events", "freed", "inserts", "moves", "news", "ready", "resumed", "steered")
 
     def __init__(self) -> None:
         self.inserts: list[tuple[str, Sequence[Row]]] = []
         """(statement's name, rows of its parameters) of what is not written yet."""
         self.moves: list[tuple[str, TaskState | None, TaskState | None, int]] = []
         self.events: list[TaskEvent] = []
+        self.news: list[TaskNews] = []
         self.ready: list[tuple[str, str | None, int]] = []
         """(queue, kind or None for any, priority) of each task that became claimable."""
         self.resumed: list[str | None] = []
@@ -84,6 +96,7 @@ class Effects:
             self.steered,
             self.due_ms,
             self.freed,
+            self.news,
         )
 
     def mark(self) -> tuple[int, ...]:
@@ -98,6 +111,7 @@ class Effects:
             len(self.steered),
             len(self.due_ms),
             len(self.freed),
+            len(self.news),
         )
 
     def cut(self, mark: tuple[int, ...]) -> None:

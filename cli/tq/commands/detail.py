@@ -65,13 +65,23 @@ def _facts(task: "Task", at: datetime, worker_name: str | None) -> Iterator[tupl
     yield from _running(task, at, worker_name)
     yield from _options(task)
     for name in ("payload", "meta", "progress", "result"):
-        text = pretty(getattr(task, name))
+        text = _progress(task) if name == "progress" else pretty(getattr(task, name))
         if text:
             yield name, text
+    if task.result_expired:
+        yield "result", f"was kept for {span(task.result_ttl_s or 0)} after the end, and is deleted"
     if task.attempted_by:
         yield "tried by", ", ".join(task.attempted_by)
     for error in task.errors:
         yield "error", _error(error, at)
+
+
+def _progress(task: "Task") -> str:
+    from tq.commands.waiting_view import progress_text
+
+    line = progress_text(task)
+    # What the line leaves out of another shape is shown in full.
+    return line if line and "{" not in line and "[" not in line else pretty(task.progress)
 
 
 def _moments(task: "Task", at: datetime) -> Iterator[tuple[str, str]]:
@@ -113,6 +123,8 @@ def _options(task: "Task") -> Iterator[tuple[str, str]]:
         yield "after", _parents(task)
     if task.timeout_s is not None:
         yield "timeout", span(task.timeout_s)
+    if task.result_ttl_s is not None and not task.result_expired:
+        yield "result for", f"{span(task.result_ttl_s)} after the end"
     if task.retry is not None:
         yield "retry", policy_words(task.retry)
     if task.webhook is not None:

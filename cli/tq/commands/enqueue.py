@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 # What is passed on to the client under the same name.
 _SAME = (
     *("queue", "priority", "delay_s", "run_at", "max_attempts", "lease_s", "timeout_s"),
-    *("after_policy", "limit_key"),
+    *(
+        "after_policy",
+        "limit_key",
+        "result_ttl_s",
+    ),
 )
 
 
@@ -41,6 +45,9 @@ _SAME = (
 @click.option("--retry", type=Retry(), help=f"Waits between attempts: {RETRY_FORMS}.")
 @click.option("--lease", "lease_s", type=Duration(), help="How long a worker may be silent (default: 30s).")
 @click.option("--timeout", "timeout_s", type=Duration(), help="How long one attempt may take.")
+@click.option(
+    "--result-ttl", "result_ttl_s", type=Duration(), help="How long its result is kept after its end."
+)
 @click.option("--expires-at", type=Moment(), help="Cancelled if it has not begun by then.")
 @click.option("--expires-in", type=Duration(), help="The same, from now.")
 @click.option(

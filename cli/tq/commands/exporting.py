@@ -78,6 +78,7 @@ def new_task(task: "Task") -> "NewTask":
         retry=task.retry,
         lease_s=task.lease_s,
         timeout_s=task.timeout_s,
+        result_ttl_s=task.result_ttl_s,
         expires_at=parse_stamp(task.expires_at) if task.expires_at is not None else None,
         tags=task.tags,
         meta=task.meta,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tq.wire import Schedule
 
 # What is passed on to the client under the same name: of the task, and of the schedule.
-_OF_TASK = ("queue", "priority", "max_attempts", "lease_s", "timeout_s", "limit_key")
+_OF_TASK = ("queue", "priority", "max_attempts", "lease_s", "timeout_s", "limit_key", "result_ttl_s")
 _OF_SCHEDULE = (
     *("cron", "every_s", "time_zone", "dst_gap", "dst_overlap"),
     *("missed", "overlap", "paused", "expires_s"),
@@ -103,6 +103,9 @@ def schedule() -> None:
 @click.option("--retry", type=Retry(), help=f"Waits between attempts: {RETRY_FORMS}.")
 @click.option("--lease", "lease_s", type=Duration(), help="How long a worker may be silent (default: 30s).")
 @click.option("--timeout", "timeout_s", type=Duration(), help="How long one attempt may take.")
+@click.option(
+    "--result-ttl", "result_ttl_s", type=Duration(), help="How long results are kept (default: as the tasks)."
+)
 @click.option(
     "--expires-in", "expires_s", type=Duration(), help="Each task is cancelled if it waits for so long."
 )
@@ -312,7 +315,12 @@ def _facts(found: "Schedule") -> Iterator[tuple[str, str]]:
     yield "priority", str(task.priority)
     yield "attempts", str(task.max_attempts)
     yield "lease", span(task.lease_s)
-    for label, seconds in (("timeout", task.timeout_s), ("expires in", task.expires_s)):
+    bounds = (
+        ("timeout", task.timeout_s),
+        ("expires in", task.expires_s),
+        ("result for", task.result_ttl_s),
+    )
+    for label, seconds in bounds:
         if seconds is not None:
             yield label, span(seconds)
     if task.retry is not None:

@@ -1,5 +1,6 @@
 """``tq wait``, and the waiting that ``tq enqueue --wait`` does."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ FINAL = ("succeeded", "dead", "cancelled")
 PAUSE_FIRST_S = 0.05
 PAUSE_GROWTH = 1.4
 PAUSE_MAX_S = 1.0
+# Where nobody watches, the node holds the answer about one task back for so long.
+HELD_S = 30.0
 # Waiting for very many tasks must not keep the node busy: so long between two questions at least.
 PAUSE_PER_TASK_S = 0.01
 # So often the picture is redrawn, and the time looked at, while all tasks are asked about.
@@ -62,7 +65,7 @@ def wait_for(client: "Client", task_ids: Sequence[str], *, timeout_s: float | No
     from tq.clock import SystemClock
     from tq.commands.waiting_view import View
 
-    watch = Watch(client, task_ids, SystemClock())
+    watch = Watch(client, task_ids, SystemClock(), shown=sys.stderr.isatty())
     with View(len(task_ids), as_json=as_json) as view:
         for task in watch.until_final(timeout_s):
             view.show(task, watch)
@@ -82,9 +85,13 @@ class Watch:
         client: of the node.
         task_ids: each once.
         clock: time, and pauses between questions.
+        shown: whether somebody sees how far the tasks are, and not their ends alone.
     """
 
-    def __init__(self, client: "Client", task_ids: Sequence[str], clock: "Clock") -> None:
+    def __init__(
+        self, client: "Client", task_ids: Sequence[str], clock: "Clock", *, shown: bool = True
+    ) -> None:
+        self._shown = shown
         self._client = client
         self._clock = clock
         self.began = clock.monotonic()
@@ -123,8 +130,24 @@ class Watch:
             if not self.pending or (left is not None and left <= 0):
                 return
             wait_s = max(pause, PAUSE_PER_TASK_S * len(self.pending))
-            self._clock.pause(wait_s if left is None else min(wait_s, left))
+            if len(self.pending) == 1 and not self._shown and self.trouble is None:
+                wait_s = HELD_S
+            self._rest(wait_s if left is None else min(wait_s, left))
             pause = min(pause * PAUSE_GROWTH, PAUSE_MAX_S)
+
+    def _rest(self, wait_s: float) -> None:
+        """Lets time pass; the end of the task whose turn is next cuts it short."""
+        from tq.errors import TqError
+
+        until = self._clock.monotonic() + wait_s
+        if self.trouble is None:
+            try:
+                if self._client.get(next(iter(self.pending)), wait_s=wait_s).state in FINAL:
+                    return
+            except TqError:
+                # The next question tells what is wrong; a node that is away is not asked at once again.
+                until = min(until, self._clock.monotonic() + PAUSE_MAX_S)
+        self._clock.pause(max(0.0, until - self._clock.monotonic()))
 
     def _round(self, until: float | None) -> "Iterator[Task | None]":
         """Asks about each task once, as far as the time allows."""

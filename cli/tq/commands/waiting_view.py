@@ -121,14 +121,25 @@ def _progress(watch: "Watch", total: int) -> "RenderableType":
 
 
 def progress_text(task: "Task") -> str:
-    """A task's progress on one line: a bar when it says how much of it is done, else its JSON."""
+    """A task's progress on one line: a bar when it says how much is done, and its message or its JSON."""
     import msgspec
 
     if isinstance(task.progress, msgspec.UnsetType):
         return ""
-    share = done_share(msgspec.json.decode(task.progress))
-    text = safe(brief(task.progress), one_line=True)
+    progress = msgspec.json.decode(task.progress)
+    share = done_share(progress)
+    text = safe(_words(progress) or brief(task.progress), one_line=True)
     return text if share is None else f"{bar(share)} {share:.0%} {text}"
+
+
+def _words(progress: Any) -> str | None:
+    """What a progress of the usual shape says besides the share; None for one of another shape."""
+    if not isinstance(progress, dict) or not isinstance(progress.get("message"), str):
+        return None
+    if not progress.keys() <= {"percent", "done", "total", "message"}:
+        return None
+    count = f" ({progress['done']} of {progress['total']})" if {"done", "total"} <= progress.keys() else ""
+    return f"{progress['message']}{count}"
 
 
 def done_share(progress: Any) -> float | None:

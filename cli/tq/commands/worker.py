@@ -71,6 +71,11 @@ QUEUES_MAX = 100
 @click.option(
     "--env", "pass_on", multiple=True, metavar="NAME", help="A variable to hand to --exec; may be repeated."
 )
+@click.option(
+    "--logs/--no-logs",
+    default=True,
+    help="Whether what --exec writes to standard error is the task's log (default: it is).",
+)
 @click.option("--name", help="What people call this worker (default: host and process id).")
 @click.option("--log-format", type=click.Choice(("text", "json")), default="text", help="How to log.")
 @click.option(
@@ -86,8 +91,9 @@ def worker(log_format: str, log_level: str, **given: Any) -> int:
     they ended. SIGTERM or Ctrl-C lets running tasks finish for --grace, then gives them back; a second
     one does so at once.
 
-    A program gets the payload on standard input and TQ_* variables; what it prints is the result. Exit
-    code 0: succeeded, 75: try again later, 100: failed for good, any other: failed.
+    A program gets the payload on standard input and TQ_* variables; what it prints is the result, what
+    it writes to standard error is the task's log. Exit code 0: succeeded, 75: try again later, 100:
+    failed for good, any other: failed.
     """
     from tq.clock import SystemClock
     from tq.worker.log import set_up
@@ -130,6 +136,7 @@ def _options(given: dict[str, Any]) -> "tuple[Options, App | None]":
         grace_s=given["grace_s"],
         kill_after_s=given["kill_after_s"],
         pass_on=given["pass_on"],
+        logs=given["logs"],
         environment=dict(os.environ),
     )
     return options, app
@@ -142,6 +149,8 @@ def _check(given: dict[str, Any]) -> None:
         for name, option in (("arguments", "arguments after --"), ("pass_on", "--env")):
             if given[name]:
                 raise click.UsageError(f"{option} are for --exec")
+        if not given["logs"]:
+            raise click.UsageError("--no-logs is for --exec; what functions log is theirs to say")
     elif given["processes"]:
         raise click.UsageError("--processes is for --app; a program of --exec is a process anyway")
     if given["lease_s"] is not None and given["lease_s"] <= 0:

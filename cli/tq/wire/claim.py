@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from tq.wire.enqueue import NewTask
+from tq.wire.log import NewLines
 from tq.wire.names import (
     Answer,
     Id,
@@ -83,6 +84,7 @@ class Heartbeat(Request, kw_only=True):
     token: Token
     lease_s: PositiveSeconds | None = None
     progress: Raw | UnsetType = UNSET
+    log: NewLines | None = None
 
 
 class HeartbeatAnswer(Answer, kw_only=True):
@@ -134,14 +136,17 @@ class Finished(Answer, kw_only=True):
 
 class CompleteOutcome(Complete, kw_only=True, tag_field="outcome", tag="complete"):
     id: str
+    log: NewLines | None = None
 
 
 class FailOutcome(Fail, kw_only=True, tag_field="outcome", tag="fail"):
     id: str
+    log: NewLines | None = None
 
 
 class SnoozeOutcome(Snooze, kw_only=True, tag_field="outcome", tag="snooze"):
     id: str
+    log: NewLines | None = None
 
 
 Outcome = CompleteOutcome | FailOutcome | SnoozeOutcome

@@ -57,6 +57,7 @@ class NewTask(Request, kw_only=True):
 
     It waits for the tasks in ``after``: ids, or ``#`` and the ``ref`` of a task in the same array. Its end is
     told to ``webhook``, or to the node's webhook of that name.
+    ``result_ttl_s`` after its end its result is deleted, while the task stays; null keeps both alike.
     """
 
     kind: Name
@@ -78,6 +79,7 @@ class NewTask(Request, kw_only=True):
     after_policy: AfterPolicy = "succeeded"
     webhook: Webhook | Name | None = None
     limit_key: LimitKey | None = None
+    result_ttl_s: PositiveSeconds | None = None
 
 
 class Given(Answer, kw_only=True):

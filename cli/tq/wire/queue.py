@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, UnsetType, field
+from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from tq.wire.names import Answer, Id, Moment, Name, PositiveSeconds, Priority, Request, Stamp
 from tq.wire.retry import RetryPolicy
@@ -133,3 +133,14 @@ class TaskEvent(Answer, kw_only=True):
     at: Stamp
     attempt: int = 0
     reason: str | None = None
+
+
+class ProgressEvent(Answer, kw_only=True):
+    """A running task's progress."""
+
+    id: Id
+    queue: Name
+    kind: Name
+    at: Stamp
+    attempt: int
+    progress: Raw

@@ -36,6 +36,7 @@ class ScheduleTask(Request, kw_only=True):
     unique: Unique | None = None
     webhook: Webhook | Name | None = None
     limit_key: LimitKey | None = None
+    result_ttl_s: PositiveSeconds | None = None
 
 
 class NewSchedule(Request, kw_only=True):
@@ -74,6 +75,7 @@ class ScheduledTask(Answer, kw_only=True):
     unique: Unique | None = None
     webhook: TaskWebhook | None = None
     limit_key: str | None = None
+    result_ttl_s: float | None = None
 
 
 class Schedule(Answer, kw_only=True):

@@ -23,7 +23,8 @@ class Task(Answer, kw_only=True):
 
     ``after`` holds the tasks it was enqueued after, as far as they are still there (never in lists);
     ``pending`` says how many of them have not ended. ``batch`` is the one it is a member of.
-    ``given`` is only in the answer to the enqueue.
+    ``given`` is only in the answer to the enqueue. ``result_expired`` says that there was a result, which was
+    kept for ``result_ttl_s`` after the task's end.
     """
 
     id: Id
@@ -62,6 +63,8 @@ class Task(Answer, kw_only=True):
     limit_key: str | None = None
     batch: Id | None = None
     given: Given | None = None
+    result_ttl_s: float | None = None
+    result_expired: bool = False
 
 
 class TaskPage(Answer, kw_only=True):

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Raw, UnsetType
 
+from tq.wire.log import NewLines
 from tq.wire.names import Answer, Id, Label, Name, Request, Stamp, Token, WorkerState
 
 
@@ -50,6 +51,7 @@ class HeldLease(Request, kw_only=True):
     id: str
     token: Token
     progress: Raw | UnsetType = UNSET
+    log: NewLines | None = None
 
 
 class WorkerHeartbeat(Request, kw_only=True):

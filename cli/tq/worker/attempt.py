@@ -1,11 +1,13 @@
 """One claim in this worker's hands: from the answer that brought it to the answer that ended it."""
 
 import threading
+from collections.abc import Callable
 from enum import Enum
 
 import msgspec
 
 from tq.wire import ClaimedTask
+from tq.worker.lines import WaitingLines
 
 
 class Stop(Enum):
@@ -31,21 +33,28 @@ class Attempt:
         task: as the node handed it out.
         received_at: monotonic seconds at which the answer had arrived. The lease was granted
             before that, so it is over by ``received_at + lease_s`` whatever the network did.
+        news: called when the handler has told something that the node should hear of.
     """
 
     __slots__ = (
         "_mutex",
+        "_news",
         "_progress",
         "_progress_sent",
         "_settled",
         "gone_at",
+        "lines",
         "started_at",
         "stop",
         "task",
     )
 
-    def __init__(self, task: ClaimedTask, *, received_at: float) -> None:
+    def __init__(
+        self, task: ClaimedTask, *, received_at: float, news: Callable[[], None] = lambda: None
+    ) -> None:
         self.task = task
+        self.lines = WaitingLines(news)
+        self._news = news
         self.gone_at = received_at + task.lease_s
         self.started_at: float | None = None
         self.stop: Stop | None = None
@@ -100,8 +109,9 @@ class Attempt:
         self.gone_at = received_at + self.task.lease_s
 
     def report_progress(self, progress: msgspec.Raw) -> None:
-        """Keeps the newest progress, to go out with the next heartbeat."""
+        """Keeps the newest progress, to go out soon."""
         self._progress = progress
+        self._news()
 
     def unsent_progress(self) -> msgspec.Raw | None:
         """Progress the node has not confirmed yet, or None."""
@@ -111,3 +121,8 @@ class Attempt:
     def progress_sent(self, progress: msgspec.Raw) -> None:
         """The node has this progress."""
         self._progress_sent = progress
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the handler told something that the node has not confirmed, and may still take."""
+        return not self._settled and (len(self.lines) > 0 or self.unsent_progress() is not None)

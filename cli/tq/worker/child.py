@@ -16,10 +16,11 @@ import msgspec
 
 from tq.app import load_app
 from tq.context import Cancelled, TaskContext, enter
-from tq.wire import ClaimedTask, Outcome
+from tq.wire import ClaimedTask, Level, Outcome
 from tq.worker import frames
 from tq.worker.attempt import Attempt
 from tq.worker.handlers import Handlers, encode_progress
+from tq.worker.lines import line_of
 from tq.worker.outcome import raised, returned
 
 SOCKET_FD = 3
@@ -55,7 +56,7 @@ class Child:
             self._send(frames.OUTCOME, _encode(outcome))
 
     def _run(self, attempt: Attempt) -> Outcome:
-        context = TaskContext(attempt.task, self._progress, self._stopping.is_set)
+        context = TaskContext(attempt.task, self._progress, self._stopping.is_set, self._log)
         try:
             self._running = True
             return contextvars.Context().run(self._call, attempt, context)
@@ -73,8 +74,11 @@ class Child:
     def _progress(self, value: Any) -> None:
         self._send(frames.PROGRESS, bytes(encode_progress(value)))
 
+    def _log(self, text: str, level: Level, at_s: float) -> None:
+        self._send(frames.LINE, _encode(line_of(text, level, at_s)))
+
     def _send(self, kind: int, body: bytes) -> None:
-        # A handler may report progress from threads of its own.
+        # A handler may tell progress and lines from threads of its own.
         with self._sending:
             frames.send(self._sock, kind, body)
 

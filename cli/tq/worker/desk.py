@@ -48,6 +48,7 @@ class Desk:
         room: what to free when a handler has returned.
         reporter: where outcomes go.
         lane_of: the lane for a kind.
+        news: called when a handler has told something that the node should hear of.
     """
 
     def __init__(
@@ -58,16 +59,18 @@ class Desk:
         room: Room,
         reporter: Reporter,
         lane_of: Callable[[str], Lane],
+        news: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock = clock
         self._held = held
         self._room = room
         self._reporter = reporter
         self._lane_of = lane_of
+        self._news = news
 
     def take(self, tasks: Sequence[ClaimedTask], *, received_at: float) -> list[Attempt]:
         """Takes claimed tasks into the worker's hands; they are not started yet."""
-        attempts = [Attempt(task, received_at=received_at) for task in tasks]
+        attempts = [Attempt(task, received_at=received_at, news=self._news) for task in tasks]
         self._room.take(len(attempts))
         for older in self._held.add(attempts):
             self.lost(older)

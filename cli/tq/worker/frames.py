@@ -16,6 +16,8 @@ OUTCOME = 4
 """From the process: how the task ended."""
 BROKEN = 5
 """From the process: the app could not be loaded; the rest is text."""
+LINE = 6
+"""From the process: a log line."""
 
 
 def send(sock: socket.socket, kind: int, body: bytes) -> None:

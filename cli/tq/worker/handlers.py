@@ -8,8 +8,9 @@ from msgspec import Raw
 from tq.app import App
 from tq.context import TaskContext
 from tq.values import encode
-from tq.wire import ClaimedTask
+from tq.wire import ClaimedTask, Level
 from tq.worker.attempt import Attempt
+from tq.worker.lines import line_of
 
 PROGRESS_BYTES_MAX = 16 * 1024
 
@@ -54,7 +55,10 @@ def context_of(attempt: Attempt) -> TaskContext:
     def progress(value: Any) -> None:
         attempt.report_progress(encode_progress(value))
 
-    return TaskContext(attempt.task, progress, attempt.asked_to_stop)
+    def log(text: str, level: Level, at_s: float) -> None:
+        attempt.lines.add(line_of(text, level, at_s))
+
+    return TaskContext(attempt.task, progress, attempt.asked_to_stop, log)
 
 
 def encode_progress(value: Any) -> Raw:

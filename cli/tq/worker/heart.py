@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from tq.clock import Clock
 from tq.errors import BadRequest, TqError, WorkerNotFound
-from tq.wire import HeldLease, LeaseStatus, WorkerHeartbeatAnswer, WorkerState
+from tq.wire import HeldLease, LeaseStatus, NewLines, WorkerHeartbeatAnswer, WorkerState
 from tq.worker.attempt import Attempt, Stop
 from tq.worker.desk import Desk
 from tq.worker.held import Held
@@ -20,6 +20,10 @@ _log = logger()
 
 LEASES_MAX = 1_000
 """Leases in one request; a worker with more sends several."""
+LINES_CHARS_MAX = 1024 * 1024
+"""Characters of log lines in one request."""
+TELL_EVERY_S = 0.5
+"""What handlers tell meanwhile is sent this often at most."""
 _BEATS_PER_LEASE = 3
 _BEAT_MIN_S = 0.05
 _ANSWER_MIN_S = 1.0
@@ -29,7 +33,8 @@ _ANSWER_MAX_S = 10.0
 class Heart:
     """Heartbeats the worker and all its leases, and hears what the node wants of them.
 
-    It beats every ``heartbeat_s`` of the registration, and three times in the shortest lease held.
+    It beats every ``heartbeat_s`` of the registration, and three times in the shortest lease held. Between
+    beats it tells the node the progress and the log lines of those tasks that have some.
 
     Args:
         link: this thread's own line to the node.
@@ -63,6 +68,16 @@ class Heart:
         self._closing = threading.Event()
         self._changed = threading.Condition()
         self._due_at = 0.0
+        self._tell_at: float | None = None
+        self._told_at = clock.monotonic() - TELL_EVERY_S
+
+    def tell(self) -> None:
+        """A handler has told something: it goes to the node soon. Any thread may call this."""
+        if self._tell_at is not None:
+            return
+        with self._changed:
+            self._tell_at = self._told_at + TELL_EVERY_S
+            self._changed.notify()
 
     def hurry(self, lease_s: float) -> None:
         """A lease of ``lease_s`` seconds came in: the next beat will be in time for it."""
@@ -103,11 +118,35 @@ class Heart:
         with self._changed:
             # A lease that came in since the beat found no due time to bring forward.
             self._due_at = self._clock.monotonic() + min(seconds, self._interval_s())
+        while self._wait():
+            self._tell_now()
+
+    def _wait(self) -> bool:
+        """Waits for the next beat; True when there is something to tell before."""
+        with self._changed:
             while not self._closing.is_set():
-                left_s = self._due_at - self._clock.monotonic()
-                if left_s <= 0:
-                    return
-                self._changed.wait(left_s)
+                now = self._clock.monotonic()
+                if self._due_at <= now:
+                    return False
+                wake_at = self._due_at if self._tell_at is None else min(self._due_at, self._tell_at)
+                if wake_at <= now:
+                    return True
+                self._changed.wait(wake_at - now)
+            return False
+
+    def _tell_now(self) -> None:
+        """Sends what handlers have told; what the node does not take now goes with the next beat."""
+        with self._changed:
+            self._tell_at, self._told_at = None, self._clock.monotonic()
+        attempts = [attempt for attempt in self._held.all() if attempt.has_news]
+        try:
+            for first in range(0, len(attempts), LEASES_MAX):
+                self._beat_some(attempts[first : first + LEASES_MAX], self._answer_s())
+        except TqError as error:
+            _log.debug("could not tell the node", extra=facts(code=error.code, error=str(error)))
+
+    def _answer_s(self) -> float:
+        return min(max(self._interval_s(), _ANSWER_MIN_S), _ANSWER_MAX_S)
 
     def _after(self, error: TqError) -> float:
         if unauthorised(error):
@@ -132,42 +171,48 @@ class Heart:
 
     def _beat(self) -> None:
         attempts = self._held.all()
-        answer_s = min(max(self._interval_s(), _ANSWER_MIN_S), _ANSWER_MAX_S)
+        answer_s = self._answer_s()
         for first in range(0, max(len(attempts), 1), LEASES_MAX):
             self._beat_some(attempts[first : first + LEASES_MAX], answer_s)
 
     def _beat_some(self, attempts: Sequence[Attempt], answer_s: float) -> None:
         progress = [attempt.unsent_progress() for attempt in attempts]
+        lines = _lines_of(attempts)
         leases = [
             HeldLease(
                 id=attempt.task.id,
                 token=attempt.task.token,
                 progress=UNSET if newest is None else newest,
+                log=log,
             )
-            for attempt, newest in zip(attempts, progress, strict=True)
+            for attempt, newest, log in zip(attempts, progress, lines, strict=True)
         ]
         answer = self._ask(leases, answer_s)
         received_at = self._clock.monotonic()
         by_id = {status.id: status for status in answer.leases}
-        for attempt, newest in zip(attempts, progress, strict=True):
+        for attempt, newest, log in zip(attempts, progress, lines, strict=True):
             status = by_id.get(attempt.task.id)
             if status is None:
                 continue
             if newest is not None and status.status != "lost":
                 attempt.progress_sent(newest)
+            if log is not None and status.status != "lost":
+                attempt.lines.taken(log)
             self._heed(attempt, status, received_at)
+        if any(attempt.has_news for attempt in attempts):
+            self.tell()
         self._steered(answer.state)
 
     def _ask(self, leases: list[HeldLease], answer_s: float) -> WorkerHeartbeatAnswer:
         try:
             return self._link.heartbeat(self._identity.id, leases, timeout_s=answer_s)
         except TqError as error:
-            told = [lease for lease in leases if lease.progress is not UNSET]
+            told = [lease for lease in leases if lease.progress is not UNSET or lease.log is not None]
             if not told or not isinstance(error, BadRequest):
                 raise
-            # One handler's progress is no reason to let every lease run out.
+            # What one handler tells is no reason to let every lease run out.
             _log.warning(
-                "the node refused progress: it is dropped",
+                "the node refused progress or log lines: they are dropped",
                 extra=facts(tasks=len(told), code=error.code, error=str(error)),
             )
             bare = [HeldLease(id=lease.id, token=lease.token) for lease in leases]
@@ -180,3 +225,19 @@ class Heart:
         attempt.renewed(received_at=received_at)
         if status.status == "cancel":
             self._desk.stop(attempt, Stop.CANCEL)
+
+
+def _lines_of(attempts: Sequence[Attempt]) -> list[NewLines | None]:
+    """The log lines to send of each attempt, as many as fit into one request."""
+    left = LINES_CHARS_MAX
+    lines: list[NewLines | None] = []
+    for attempt in attempts:
+        # Those of one that has ended go with its outcome.
+        told = (
+            attempt.lines.unsent(chars_max=left)
+            if attempt.lines and left > 0 and not attempt.settled
+            else None
+        )
+        lines.append(told)
+        left -= sum(len(line.text) for line in told.lines) if told is not None else 0
+    return lines

@@ -104,6 +104,7 @@ class Lanes:
                 pass_on=options.pass_on,
                 kill_after_s=options.kill_after_s,
                 guard=self._guard,
+                logs=options.logs,
             )
         if options.processes and options.target is not None:
             return ProcessExecutor(

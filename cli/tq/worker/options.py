@@ -24,6 +24,7 @@ class Options:
         grace_s: seconds that running handlers have after the worker was told to stop.
         kill_after_s: seconds between SIGTERM and SIGKILL for a process or program.
         pass_on: names of variables handed to programs beside the usual ones.
+        logs: whether what a program writes to standard error is its task's log.
         environment: of this process.
     """
 
@@ -41,3 +42,4 @@ class Options:
     grace_s: float = 30.0
     kill_after_s: float = 5.0
     pass_on: Sequence[str] = ()
+    logs: bool = True

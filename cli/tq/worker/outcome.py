@@ -16,12 +16,11 @@ from tq.wire import (
     SnoozeOutcome,
 )
 from tq.worker.attempt import Attempt, Stop
+from tq.worker.text import clean
 
 TYPE_CHARS_MAX = 100
 MESSAGE_CHARS_MAX = 2_000
 TRACE_CHARS_MAX = 20_000
-
-_NOT_TEXT = {0: "\ufffd", **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")}
 
 
 def completed(
@@ -136,11 +135,6 @@ def stopped(attempt: Attempt, outcome: Outcome | None = None) -> Outcome:
                 trace=trace,
                 retry=False,
             )
-
-
-def clean(text: str) -> str:
-    """``text`` without lone surrogates and U+0000, which a node refuses anywhere in a body."""
-    return text.translate(_NOT_TEXT) if "\0" in text or not text.isascii() else text
 
 
 def _text(text: str, chars_max: int) -> str:

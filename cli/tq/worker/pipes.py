@@ -64,6 +64,37 @@ class Lines:
             self._too_long = True
 
 
+class EachLine:
+    """Calls back with each line, without its end; of one that is too long with its beginning.
+
+    Args:
+        most: bytes of a line.
+        each: takes it.
+    """
+
+    def __init__(self, *, most: int, each: Callable[[bytes], None]) -> None:
+        self._most = most
+        self._each = each
+        self._begun = bytearray()
+
+    def add(self, chunk: bytes) -> None:
+        *whole, rest = chunk.split(b"\n")
+        for line in whole:
+            self._begin(line)
+            self.end()
+        self._begin(rest)
+
+    def end(self) -> None:
+        """There is no more of the line that has begun; an empty one is passed over."""
+        line = bytes(self._begun).rstrip(b"\r")
+        self._begun.clear()
+        if line.strip():
+            self._each(line)
+
+    def _begin(self, part: bytes) -> None:
+        self._begun += part[: self._most - len(self._begun)]
+
+
 def read_available(descriptor: int, sink: Callable[[bytes], None]) -> bool:
     """Reads a chunk of a non-blocking descriptor into ``sink``; False at its end."""
     try:

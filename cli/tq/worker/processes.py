@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from tq.clock import Clock
+from tq.wire import NewLine
 from tq.wire import Outcome as AnyOutcome
 from tq.worker import frames
 from tq.worker.attempt import Attempt
@@ -24,6 +25,7 @@ from tq.worker.stopping import Wakes
 _log = logger()
 _encode = msgspec.json.Encoder().encode
 _outcome: "msgspec.json.Decoder[AnyOutcome]" = msgspec.json.Decoder(AnyOutcome)
+_line = msgspec.json.Decoder(NewLine).decode
 
 NOT_STARTED_DELAY_S = 5.0
 
@@ -214,6 +216,8 @@ class HandlerProcess:
         for kind, body in received:
             if kind == frames.PROGRESS:
                 attempt.report_progress(Raw(body))
+            elif kind == frames.LINE:
+                attempt.lines.add(_line(body))
             elif kind == frames.OUTCOME:
                 return _outcome.decode(body), there
         return None, there

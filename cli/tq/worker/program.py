@@ -17,9 +17,10 @@ from tq.worker.conversation import Conversation
 from tq.worker.group import Group
 from tq.worker.guard import Guard
 from tq.worker.handlers import PROGRESS_BYTES_MAX, encode_progress
+from tq.worker.lines import LINE_CHARS_MAX, line_of
 from tq.worker.log import facts, logger
 from tq.worker.outcome import completed, failed, given_back
-from tq.worker.pipes import Kept
+from tq.worker.pipes import EachLine, Kept
 from tq.worker.stopping import Wakes
 
 _log = logger()
@@ -31,6 +32,7 @@ FAIL_FOR_GOOD = 100
 PASSED_ON = ("PATH", "HOME", "LANG")
 """Variables every program gets; nothing else of the worker's own environment reaches it."""
 RESULT_BYTES_MAX = 1024 * 1024
+LINE_BYTES_MAX = 4 * LINE_CHARS_MAX
 TEXT_BYTES_MAX = 64 * 1024
 NOT_STARTED_DELAY_S = 5.0
 
@@ -45,6 +47,7 @@ class ProgramExecutor:
         pass_on: names of further variables to hand to the program.
         kill_after_s: seconds between SIGTERM and SIGKILL.
         guard: ends the program should the worker die.
+        logs: whether what it writes to standard error is its task's log.
     """
 
     patience_s = None
@@ -58,8 +61,10 @@ class ProgramExecutor:
         pass_on: Iterable[str],
         kill_after_s: float,
         guard: Guard,
+        logs: bool,
     ) -> None:
         self._argv = list(argv)
+        self._logs = logs
         self._clock = clock
         names = (*PASSED_ON, *pass_on)
         self._environment = {name: environment[name] for name in names if name in environment}
@@ -92,10 +97,17 @@ class ProgramExecutor:
         def progress(line: bytes) -> None:
             self._take_progress(attempt, line)
 
+        told = EachLine(most=LINE_BYTES_MAX, each=lambda line: self._take_line(attempt, line))
+
+        def take_errors(chunk: bytes) -> None:
+            errors.add(chunk)
+            if self._logs:
+                told.add(chunk)
+
         with Conversation(
             payload=bytes(attempt.task.payload),
             output=output.add,
-            errors=errors.add,
+            errors=take_errors,
             progress=progress,
             progress_line_max=PROGRESS_BYTES_MAX,
         ) as conversation:
@@ -106,7 +118,12 @@ class ProgramExecutor:
                 guard=self._guard,
             )
             code = conversation.follow(group, wake=wake, kill_after_s=self._kill_after_s, clock=self._clock)
+        told.end()
         return outcome_of(attempt, code, output=output, errors=errors)
+
+    def _take_line(self, attempt: Attempt, line: bytes) -> None:
+        text = line.decode(errors="replace")
+        attempt.lines.add(line_of(text, "info", self._clock.now_ms() / 1000))
 
     def _take_progress(self, attempt: Attempt, line: bytes) -> None:
         try:

@@ -10,7 +10,7 @@ import msgspec
 from tq.clock import Clock
 from tq.errors import ApiError, TqError, TqUnavailable
 from tq.refusals import from_problem
-from tq.wire import Outcome
+from tq.wire import NewLines, Outcome
 from tq.worker.attempt import Attempt
 from tq.worker.held import Held
 from tq.worker.link import Link, may_pass, unauthorised
@@ -35,6 +35,7 @@ class Report(NamedTuple):
 
     attempt: Attempt
     row: bytes
+    log: NewLines | None = None
     replaced: bool = False
     """Whether this stands in for an outcome that the node refused."""
 
@@ -89,7 +90,8 @@ class Reporter:
 
     def put(self, attempt: Attempt, outcome: Outcome) -> None:
         """Reports ``outcome``, soon. Any thread may call this."""
-        self._inbox.put(Report(attempt, _encode(outcome)))
+        outcome.log = attempt.lines.close()
+        self._inbox.put(Report(attempt, _encode(outcome), outcome.log))
 
     def node_is_back(self) -> None:
         """Another thread has reached the node: no need to wait before it is tried again."""
@@ -206,7 +208,10 @@ class Reporter:
             message=f"the node refused what the handler returned: {error} ({error.code})",
             retry=False,
         )
-        self._kept[self._kept.index(report)] = Report(report.attempt, _encode(refusal), replaced=True)
+        refusal.log = report.log
+        self._kept[self._kept.index(report)] = Report(
+            report.attempt, _encode(refusal), report.log, replaced=True
+        )
 
     def _let_go(self, reports: Sequence[Report]) -> None:
         self._taken += len(reports)

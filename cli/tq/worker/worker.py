@@ -60,7 +60,12 @@ class Worker:
             self._link(), clock, held=self._held, room=self._room, refused=self._refused
         )
         self._desk = Desk(
-            clock, held=self._held, room=self._room, reporter=self._reporter, lane_of=self._lanes.of
+            clock,
+            held=self._held,
+            room=self._room,
+            reporter=self._reporter,
+            lane_of=self._lanes.of,
+            news=self._news,
         )
         self._watch = Watch(clock, self._desk)
         self._heart = Heart(
@@ -187,6 +192,9 @@ class Worker:
     def _claimed(self, tasks: Sequence[ClaimedTask]) -> None:
         self._reporter.node_is_back()
         self._heart.hurry(min(task.lease_s for task in tasks))
+
+    def _news(self) -> None:
+        self._heart.tell()
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         self._stopping.set()

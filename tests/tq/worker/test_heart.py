@@ -19,6 +19,7 @@ from tq.worker.desk import Desk
 from tq.worker.heart import Heart
 from tq.worker.held import Held
 from tq.worker.identity import Identity
+from tq.worker.lines import line_of
 from tq.worker.link import Link
 from tq.worker.reporter import Reporter
 from tq.worker.room import Room
@@ -228,3 +229,57 @@ def test_more_leases_than_fit_go_in_several_requests() -> None:
     with serving(registered(), beaten()) as server, beating(server, *attempts):
         eventually(lambda: len(beats(server)) >= 2)
     assert [len(beat) for beat in beats(server)][:2] == [1000, 501]
+
+
+def logs(server: Server) -> list[Any]:
+    """What each beat brought of the first lease's log, without the lines' times."""
+    brought = []
+    for beat in beats(server):
+        log = beat[0].get("log") if beat else None
+        if log is not None:
+            log = (log.get("first"), [line["text"] for line in log["lines"]])
+        brought.append(log)
+    return brought
+
+
+def test_what_a_handler_tells_goes_out_soon_and_only_with_its_own_lease() -> None:
+    with serving(registered(), beaten("ok", "ok"), beaten("ok")) as server, beating(server) as at:
+        one, two = (Attempt(attempt(n).task, received_at=0.0, news=at.heart.tell) for n in (1, 2))
+        at.hold(one, two)
+        eventually(lambda: len(beats(server)) == 1)
+        one.lines.add(line_of("a", "info", 0.0))
+        one.lines.add(line_of("b", "info", 0.0))
+        one.report_progress(Raw(b"40"))
+        eventually(lambda: len(one.lines) == 0)
+        assert one.unsent_progress() is None
+    told = [row for beat in beats(server)[1:] for row in beat]
+    assert {row["id"] for row in told} == {task_id(1)}
+    assert told[0]["log"]["lines"][0]["text"] == "a"
+
+
+def test_lines_are_kept_until_the_node_has_them_and_keep_their_place() -> None:
+    one = attempt(1, lease_s=0.3)
+    one.lines.add(line_of("a", "info", 0.0))
+    with serving(registered(), Say(cut_after=0), beaten("ok")) as server, beating(server, one):
+        eventually(lambda: len(one.lines) == 0)
+        one.lines.add(line_of("b", "info", 0.0))
+        eventually(lambda: len(one.lines) == 0)
+    assert [log for log in logs(server) if log] == [(0, ["a"]), (0, ["a"]), (1, ["b"])]
+
+
+def test_lines_the_node_refuses_do_not_cost_the_leases() -> None:
+    one = attempt(1, lease_s=0.3)
+    one.lines.add(line_of("a", "info", 0.0))
+    with serving(registered(), refused(422, "unknown_field"), beaten("ok")) as server, beating(server, one):
+        eventually(lambda: len(beats(server)) >= 3)
+    assert [log is not None for log in logs(server)][:3] == [True, False, False]
+
+
+def test_lines_of_an_attempt_that_has_ended_are_left_to_its_outcome() -> None:
+    one = attempt(1, lease_s=0.3)
+    one.lines.add(line_of("a", "info", 0.0))
+    assert one.settle()
+    with serving(registered(), beaten("ok")) as server, beating(server, one):
+        eventually(lambda: len(beats(server)) >= 2)
+    assert set(logs(server)) == {None}
+    assert len(one.lines) == 1

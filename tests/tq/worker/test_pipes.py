@@ -3,7 +3,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tq.worker.pipes import Kept, Lines, drain, read_available
+from tq.worker.pipes import EachLine, Kept, Lines, drain, read_available
 
 CHUNKS = st.lists(st.binary(max_size=20), max_size=30)
 
@@ -54,3 +54,16 @@ def test_draining_ends_although_somebody_holds_the_pipe_open() -> None:
     assert kept.bytes() == b"left behind"
     os.close(ours)
     os.close(theirs)
+
+
+@given(st.lists(st.sampled_from([b"", b"1", b"22\r", b"too long by far", b" "]), max_size=12), st.data())
+def test_each_line_is_told_once_however_the_stream_is_cut(lines: list[bytes], data: st.DataObject) -> None:
+    stream = b"\n".join(lines)
+    told: list[bytes] = []
+    reader = EachLine(most=5, each=told.append)
+    while stream:
+        size = data.draw(st.integers(1, len(stream)))
+        reader.add(stream[:size])
+        stream = stream[size:]
+    reader.end()
+    assert told == [line.rstrip(b"\r")[:5] for line in lines if line.strip()]

@@ -15,6 +15,7 @@ from tq.clock import SystemClock
 from tq.errors import TqError
 from tq.targets import Targets
 from tq.worker.held import Held
+from tq.worker.lines import line_of
 from tq.worker.link import Link
 from tq.worker.outcome import completed, given_back
 from tq.worker.reporter import BACKLOG_MAX, Reporter
@@ -229,3 +230,18 @@ def test_task_given_back_says_so() -> None:
             at.reporter.put(one, given_back(one))
         (row,) = rows(server, 0)
     assert (row["outcome"], row["id"], row["delay_s"]) == ("snooze", task_id(1), 0)
+
+
+def test_the_last_lines_go_with_the_outcome_and_with_what_stands_in_for_it() -> None:
+    one = attempt(1)
+    one.lines.add(line_of("a", "info", 0.0))
+    refusal = taken(**{task_id(1): problem(422, "invalid_field")})
+    with serving(refusal, taken(1)) as server, reporting(server.url) as at:
+        at.held.add([one])
+        at.reporter.put(one, completed(one, Raw(b"1")))
+        eventually(lambda: at.reporter.taken == 1)
+    sent = [row for number in (0, 1) for row in rows(server, number)]
+    assert [row["outcome"] for row in sent] == ["complete", "fail"]
+    assert [row["log"]["lines"][0]["text"] for row in sent] == ["a", "a"]
+    one.lines.add(line_of("late", "info", 0.0))
+    assert len(one.lines) == 1

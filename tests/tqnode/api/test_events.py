@@ -96,6 +96,32 @@ async def test_a_follower_chooses_queues_kinds_and_tasks(served: Served) -> None
         assert by_id.states() == [("a", "running")]
 
 
+async def test_who_asks_for_it_hears_of_progress_the_newest_of_each_task(served: Served) -> None:
+    async with follow(served) as plain, follow(served, "?progress=true&kind=a") as follower:
+        tasks = {}
+        for kind in "ab":
+            made = await served.enqueue(kind, queue=kind)
+            (tasks[kind],) = await served.claim(queues=[kind])
+            assert tasks[kind]["id"] == made["id"]
+        for percent in range(30):
+            for task in tasks.values():
+                body = b'{"token": "%s", "progress": {\n"percent": %d}}' % (task["token"].encode(), percent)
+                headers = {"content-type": "application/json"}
+                path = f"/v1/tasks/{task['id']}/heartbeat"
+                assert (await served.http.post(path, content=body, headers=headers)).status_code == 200
+
+        def told() -> list[dict[str, Any]]:
+            of_progress = [event for event in follower.events if event["event"] == "progress"]
+            assert all("id" not in event for event in of_progress)
+            return [msgspec.json.decode(event["data"]) for event in of_progress]
+
+        await eventually_async(lambda: told() and told()[-1]["progress"] == {"percent": 29})
+        assert {(body["id"], body["attempt"]) for body in told()} == {(tasks["a"]["id"], 1)}
+        assert len(told()) < 30
+        assert follower.states() == [("a", "ready"), ("a", "running")]
+        assert {event["event"] for event in plain.events} == {"task"}
+
+
 async def test_a_follower_resumes_after_the_last_event_it_saw(served: Served) -> None:
     async with follow(served) as follower:
         await one_life(served, "k")

@@ -30,6 +30,7 @@ async def test_a_new_task_is_stored_as_it_was_given(core: Core) -> None:
         meta=b'{"k": "v"}',
         unique_key="photo-1",
         limit_key="customer:7",
+        result_ttl_ms=60_000,
     )
     (made,) = await core.queue.enqueue([given])
     task = await core.task(made.id)
