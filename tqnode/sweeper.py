@@ -77,6 +77,7 @@ class Sweeper:
             settle_rest,
             make_due_ready,
             self._queue.scheduler.fire_due,
+            self._queue.bulker.go_on,
             partial(delete_outdated, movement=self._queue.movement),
             lambda tx, limit: (
                 drop_silent_workers(tx, limit, silent_ms=silent_ms)

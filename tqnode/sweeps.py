@@ -16,7 +16,10 @@ _AGE_HEARTBEATS = statement("age_heartbeats")
 _DELETE_OLD_IDEMPOTENCY = statement("delete_old_idempotency")
 _PAGES = statement("page_counts")
 _NEXT = tuple(
-    map(statement, ("next_due", "next_lease_end", "next_expiry", "next_schedule", "next_settlement"))
+    map(
+        statement,
+        ("next_due", "next_lease_end", "next_expiry", "next_schedule", "next_settlement", "next_bulk"),
+    )
 )
 
 FREE_PAGES_KEPT = 256

@@ -10,7 +10,7 @@ from tqnode.api.query import Query, flag, integer, moment, one, query_of
 from tqnode.api.route import Parameter
 from tqnode.config import Config
 from tqnode.errors import InvalidCursor, InvalidField
-from tqnode.queue.listing import Filters
+from tqnode.queue.search import Filters
 from tqnode.task import TaskState
 
 LIMIT = 100

@@ -14,6 +14,7 @@ from tqnode.errors import Draining, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.queue import claim as claims
 from tqnode.queue import listing, queues
+from tqnode.queue.bulker import Bulker
 from tqnode.queue.catalogue import Catalogue
 from tqnode.queue.counts import Counts
 from tqnode.queue.enqueue import Enqueuer
@@ -23,14 +24,16 @@ from tqnode.queue.graph import Graph, graph_of
 from tqnode.queue.hub import Hub
 from tqnode.queue.intake import Intake
 from tqnode.queue.lease import HeldLease, Keeper, LeaseStatus
-from tqnode.queue.listing import Filters, Page
+from tqnode.queue.listing import Page
 from tqnode.queue.manage import Manager
 from tqnode.queue.moves import Movement
 from tqnode.queue.queues import QueueInfo
 from tqnode.queue.registry import Registry
 from tqnode.queue.rows import read_task
 from tqnode.queue.scheduler import Scheduler
+from tqnode.queue.search import Filters
 from tqnode.queue.stats import Stats, stats
+from tqnode.queue.treatment import Treatment
 from tqnode.queue.waiting import Waiting
 from tqnode.queue.workers import WorkerRow, WorkerSpec
 from tqnode.store import Reader, Store, Tx
@@ -87,6 +90,8 @@ class Queue:
         self._manager = Manager(movement)
         firing = Firing(enqueuer=self._enqueuer, manager=self._manager, metrics=metrics)
         self.scheduler = Scheduler(store, firing, limit=config.schedules_max)
+        treatment = Treatment(manager=self._manager, enqueuer=self._enqueuer, clock=clock)
+        self.bulker = Bulker(store, treatment, clock=clock, rng=rng, config=config)
         self.keeper = Keeper(config, metrics=metrics, movement=movement)
         self.movement = movement
         self.catalogue = Catalogue(store, clock)

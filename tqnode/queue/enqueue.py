@@ -207,10 +207,28 @@ class Enqueuer:
                     f"queue {queue} holds {depth} waiting tasks; its limit is {limit}", retry_after_s=5.0
                 )
         for queue in new:
-            (queues,) = tx.one(_COUNT_QUEUES) or (0,)
-            if queues >= self._config.queues_max and not _drop_empty_queues(tx, more):
-                raise QueueFull(f"there are {queues} queues already, the most allowed", retry_after_s=60.0)
-            tx.run(_ADD_QUEUE, {"queue": queue, "now_ms": tx.now_ms})
+            self._add_queue(tx, queue, wanted=more)
+
+    def room(self, tx: Tx, queue: str) -> int:
+        """How many tasks a queue still takes; one that is new is made.
+
+        Raises:
+            QueueFull: it is new, and there are as many queues as allowed.
+        """
+        depth = tx.depths.get(queue)
+        if depth is None:
+            if tx.one(_FIND_QUEUE, {"queue": queue}) is None:
+                self._add_queue(tx, queue, wanted=(queue,))
+            (tallied,) = tx.one(_READ_DEPTH, {"queue": queue}) or (0,)
+            depth = tx.know_depth(queue, tallied)
+        return max(0, self._config.queue_depth_max - depth)
+
+    def _add_queue(self, tx: Tx, queue: str, *, wanted: Iterable[str]) -> None:
+        """Makes a queue, in the place of those that nobody needs if there are too many, ``wanted`` aside."""
+        (queues,) = tx.one(_COUNT_QUEUES) or (0,)
+        if queues >= self._config.queues_max and not _drop_empty_queues(tx, wanted):
+            raise QueueFull(f"there are {queues} queues already, the most allowed", retry_after_s=60.0)
+        tx.run(_ADD_QUEUE, {"queue": queue, "now_ms": tx.now_ms})
 
     def _settle_key(self, tx: Tx, spec: TaskSpec) -> Enqueued | None:
         """Decides who holds a unique key from now on.
