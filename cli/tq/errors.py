@@ -15,14 +15,15 @@
         │   │   ├── TooDeep, TooManyValues, BatchTooLarge
         │   │   ├── UnknownParent, UnknownRef, DuplicateRef, DependencyCycle, TooManyParents
         │   │   ├── InvalidCron, UnknownTimeZone, TooManySchedules
+        │   │   ├── FilterRequired, TooManyBulks
         │   │   └── OutsideArchive, NoArchive
         │   ├── InvalidCursor
         │   ├── BodyTooLarge, HeadersTooLarge
         │   ├── UnsupportedMediaType, MethodNotAllowed, InvalidHttp
         │   └── RequestTimeout   the body did not arrive in time
         ├── Unauthorized, Forbidden
-        ├── NotFound             TaskNotFound, WorkerNotFound, QueueNotFound, ScheduleNotFound, NodeNotFound,
-        │                        PageNotFound, RouteNotFound
+        ├── NotFound             TaskNotFound, WorkerNotFound, QueueNotFound, ScheduleNotFound, BulkNotFound,
+        │                        NodeNotFound, PageNotFound, RouteNotFound
         ├── NotLeader            another node leads, and could not be followed to
         ├── Conflict
         │   ├── LeaseLost        the token is not the task's current one
@@ -223,6 +224,14 @@ class TooManySchedules(InvalidField):
     """The node has as many schedules as it allows: ``limit``."""
 
 
+class FilterRequired(InvalidField):
+    """The filter lets all tasks through: to mean that, say so with ``all``."""
+
+
+class TooManyBulks(InvalidField):
+    """As many bulk operations are under way as the node allows: ``limit``."""
+
+
 class OutsideArchive(InvalidField):
     """The node's archive does not have that moment; the message says what it has."""
 
@@ -285,6 +294,10 @@ class QueueNotFound(NotFound):
 
 class ScheduleNotFound(NotFound):
     """No such schedule."""
+
+
+class BulkNotFound(NotFound):
+    """No such bulk operation, or it was forgotten since it ended."""
 
 
 class PageNotFound(NotFound):

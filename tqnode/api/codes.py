@@ -20,6 +20,7 @@ CODES: dict[str, Code] = {
     "worker_not_found": Code(404, "There is no such worker, or it fell silent and was dropped."),
     "queue_not_found": Code(404, "No task was ever put in this queue."),
     "schedule_not_found": Code(404, "There is no such schedule."),
+    "bulk_not_found": Code(404, "There is no such bulk operation, or it was forgotten since it ended."),
     "node_not_found": Code(404, "The cluster has no such node."),
     "page_not_found": Code(404, "There is no such page of documentation."),
     "method_not_allowed": Code(
@@ -50,6 +51,8 @@ CODES: dict[str, Code] = {
     "invalid_cron": Code(422, "It is no cron expression, or no time to come is like it; `detail` says why."),
     "unknown_time_zone": Code(422, "The IANA database has no time zone of that name."),
     "too_many_schedules": Code(422, "There are as many schedules as allowed, `limit`."),
+    "filter_required": Code(422, "The filter lets all tasks through, and `all` is not said."),
+    "too_many_bulks": Code(422, "As many bulk operations are under way as allowed, `limit`."),
     "outside_archive": Code(422, "The archive does not have that moment; `detail` says what it has."),
     "no_archive": Code(422, "The node keeps no archive: it runs without Litestream."),
     "queue_full": Code(

@@ -1,10 +1,11 @@
 """All routes of the API."""
 
-from tqnode.api import claims, cluster, events, finishes, graph, node, queues, schedules, tasks, workers
+from tqnode.api import bulk, claims, cluster, events, finishes, graph, node, queues, schedules, tasks, workers
 
 ROUTES = [
     *tasks.ROUTES,
     *graph.ROUTES,
+    *bulk.ROUTES,
     *claims.ROUTES,
     *finishes.ROUTES,
     *workers.ROUTES,

@@ -25,6 +25,12 @@ from tqnode.task import Enqueued, Idempotency, TaskSpec
 _one = Decoder(wire.NewTask)
 _many = Decoder(list[wire.NewTask])
 _parts = Decoder(list[msgspec.Raw])
+IDEMPOTENCY = Parameter(
+    name="Idempotency-Key",
+    place="header",
+    schema={"type": "string", "minLength": 1, "maxLength": 200},
+    about="A repeated request with the same key and body gets the same answer and makes nothing.",
+)
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,198}[\x21-\x7e]|[\x21-\x7e]")
 
 
@@ -127,12 +133,22 @@ def _judge_size(call: Call, tasks: Sequence[Any]) -> None:
         raise InvalidField("the array is empty: nothing to enqueue")
 
 
-def _idempotency(call: Call, body: bytes, *, partial: bool) -> Idempotency | None:
+def idempotency_of(call: Call) -> str | None:
+    """The header Idempotency-Key of a call whose body was read; None without one.
+
+    Raises:
+        InvalidField: it is no key.
+    """
     key = call.idempotency_key
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise InvalidField("must be 1 to 200 printable ASCII characters", field="idempotency-key", limit=200)
+    return key
+
+
+def _idempotency(call: Call, body: bytes, *, partial: bool) -> Idempotency | None:
+    key = idempotency_of(call)
     if key is None:
         return None
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise InvalidField("must be 1 to 200 printable ASCII characters", field="idempotency-key", limit=200)
     # The same tasks asked for in another way are another request.
     return Idempotency(key, hashlib.sha256(b"partial\n" + body if partial else body).digest())
 
@@ -186,12 +202,7 @@ ROUTES = [
                 schema={"type": "boolean", "default": False},
                 about="Of an array, enqueue what can be; the rest comes back with an error in its place.",
             ),
-            Parameter(
-                name="Idempotency-Key",
-                place="header",
-                schema={"type": "string", "minLength": 1, "maxLength": 200},
-                about="A repeated request with the same key and body gets the same answer and makes nothing.",
-            ),
+            IDEMPOTENCY,
         ],
         errors=[
             "batch_too_large",

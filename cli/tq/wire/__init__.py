@@ -6,6 +6,16 @@ offset, times in answers RFC 3339 UTC with milliseconds; durations are seconds a
 end in ``_s``.
 """
 
+from tq.wire.bulk import (
+    Bulk,
+    BulkAction,
+    BulkFilter,
+    BulkPage,
+    BulkState,
+    NewBulk,
+    Scalar,
+    TaskCount,
+)
 from tq.wire.claim import (
     Claim,
     Claimed,
@@ -85,6 +95,11 @@ from tq.wire.worker import (
 __all__ = [
     "AfterPolicy",
     "Answer",
+    "Bulk",
+    "BulkAction",
+    "BulkFilter",
+    "BulkPage",
+    "BulkState",
     "Claim",
     "Claimed",
     "ClaimedTask",
@@ -122,6 +137,7 @@ __all__ = [
     "Missed",
     "Moment",
     "Name",
+    "NewBulk",
     "NewSchedule",
     "NewTask",
     "NewWorker",
@@ -141,6 +157,7 @@ __all__ = [
     "Request",
     "RetryPolicy",
     "Role",
+    "Scalar",
     "Schedule",
     "SchedulePage",
     "ScheduleTask",
@@ -153,6 +170,7 @@ __all__ = [
     "Stats",
     "Tag",
     "Task",
+    "TaskCount",
     "TaskError",
     "TaskEvent",
     "TaskPage",
