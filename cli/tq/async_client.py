@@ -10,6 +10,7 @@ from typing import Any, TypeVar, Unpack
 from msgspec import UNSET
 
 from tq import calls, wire
+from tq.async_bulking import AsyncBulking
 from tq.async_steering import AsyncSteering
 from tq.clock import Clock, SystemClock
 from tq.config import settings
@@ -22,7 +23,7 @@ from tq.transport import AsyncTransport
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncSteering):
+class AsyncClient(AsyncSteering, AsyncBulking):
     """Talks to a node. Safe to share between threads; keep one and use it for everything.
 
     Calls that can be repeated without harm are retried with growing random pauses: reads, enqueues

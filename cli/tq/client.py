@@ -10,6 +10,7 @@ from typing import Any, TypeVar, Unpack
 from msgspec import UNSET
 
 from tq import calls, wire
+from tq.bulking import Bulking
 from tq.clock import Clock, SystemClock
 from tq.config import settings
 from tq.effects import Emit, Program
@@ -22,7 +23,7 @@ from tq.transport import SyncTransport
 T = TypeVar("T")
 
 
-class Client(Steering):
+class Client(Steering, Bulking):
     """Talks to a node. Safe to share between threads; keep one and use it for everything.
 
     Calls that can be repeated without harm are retried with growing random pauses: reads, enqueues

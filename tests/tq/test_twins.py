@@ -47,6 +47,19 @@ SCHEDULE = {
     "fires": 0,
     "skips": 0,
 }
+BULK = {
+    "id": ID,
+    "action": "move",
+    "filter": {"queue": ["a"]},
+    "queue": "b",
+    "state": "done",
+    "progress": 1.0,
+    "matched": 3,
+    "done": 2,
+    "skipped": 1,
+    "skips": {"running": 1},
+    "created_at": STAMP,
+}
 CLUSTER = {
     "cluster_id": ID,
     "term": 1,
@@ -101,6 +114,15 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
     "pause_schedule": (("n",), {}, SCHEDULE),
     "resume_schedule": (("n",), {}, SCHEDULE),
     "delete_schedule": (("n",), {}, None),
+    "count": ((), {"kind": "k", "meta_has": {"a": None}}, {"count": 1, "states": {}, "estimated": False}),
+    "bulk": (
+        ("move",),
+        {"queue": "a", "to": "b", "wait_s": 1, "payload_has": {"n": 1}, "idempotency_key": "i"},
+        BULK,
+    ),
+    "bulk_operation": ((ID,), {}, BULK),
+    "bulk_operations": ((), {}, {"bulks": [BULK]}),
+    "cancel_bulk": ((ID,), {}, BULK),
     "stats": ((), {"at": STAMP}, STATS),
     "cluster": ((), {}, CLUSTER),
     "handover": (("b",), {}, {"leader": "b", "term": 2, "took_s": 0.5}),
