@@ -5,10 +5,12 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from tq import wire
 from tqnode.api.call import JSON_TYPE, Call, Reply, json_reply
 from tqnode.api.conditions import conditions, words_of
-from tqnode.api.decode import Decoder, within
+from tqnode.api.decode import Decoder, explain, within
 from tqnode.api.filters import CURSOR_CHARS_MAX, FILTER_PARAMETERS, LIMIT, count_query, judge_text
 from tqnode.api.query import integer, one, query_of
 from tqnode.api.route import Parameter, Route
@@ -101,10 +103,11 @@ def _spec(new: wire.NewBulk, config: Config) -> BulkSpec:
 
 def _filters(given: wire.BulkFilter, config: Config) -> Filters:
     chars_max = config.name_chars_max
-    names = {field: _several(getattr(given, field)) for field in ("queue", "kind")}
+    names = {field: _several(getattr(given, field), field, wire.BulkNames) for field in ("queue", "kind")}
     for field, values in names.items():
         for value in values:
             judge_text(value, field, chars_max)
+    states = _several(given.state, "state", wire.BulkStates)
     texts = {field: getattr(given, field) for field in _TEXTS}
     for field, text in texts.items():
         if text is not None:
@@ -117,7 +120,7 @@ def _filters(given: wire.BulkFilter, config: Config) -> Filters:
     return Filters(
         queues=names["queue"],
         kinds=names["kind"],
-        states=tuple(TaskState(state) for state in _several(given.state)),
+        states=tuple(TaskState(state) for state in states),
         min_priority=0 if given.min_priority is None else given.min_priority,
         max_priority=255 if given.max_priority is None else given.max_priority,
         payload=conditions(given.payload or {}, "payload", path_chars_max=chars_max),
@@ -127,10 +130,19 @@ def _filters(given: wire.BulkFilter, config: Config) -> Filters:
     )
 
 
-def _several(value: str | Sequence[str] | None) -> tuple[str, ...]:
+def _several(value: str | Sequence[str] | None, field: str, shape: Any) -> tuple[str, ...]:
+    """One text, or several; each once.
+
+    Raises:
+        InvalidField: they are not of ``shape``.
+    """
     if value is None:
         return ()
-    return (value,) if isinstance(value, str) else tuple(dict.fromkeys(value))
+    values = [value] if isinstance(value, str) else value
+    try:
+        return tuple(dict.fromkeys(msgspec.convert(values, shape)))
+    except msgspec.ValidationError as error:
+        raise within(explain(str(error)), field) from None
 
 
 def _words(filters: Filters) -> dict[str, Any]:
