@@ -90,6 +90,7 @@ class Sweeper:
             refill,
             self._queue.batcher.fire_due,
             self._queue.batcher.cancel_rest,
+            self._queue.bulker.go_on,
             partial(delete_outdated, movement=self._queue.movement),
             delete_expired_results,
             lambda tx, limit: (

@@ -19,7 +19,7 @@ _NEXT = tuple(
         (
             *("next_due", "next_lease_end", "next_expiry", "next_schedule", "next_settlement"),
             *("next_token", "next_batch_event", "next_batch_cancel", "next_pause_end"),
-            *("next_remains", "next_result"),
+            *("next_remains", "next_result", "next_bulk"),
         ),
     )
 )

@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from tq import calls, wire
 from tq.async_batching import AsyncBatching
+from tq.async_bulking import AsyncBulking
 from tq.async_explaining import AsyncExplaining
 from tq.async_limiting import AsyncLimiting
 from tq.async_steering import AsyncSteering
@@ -27,7 +28,9 @@ from tq.transport import AsyncTransport
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncSteering, AsyncTelling, AsyncLimiting, AsyncBatching, AsyncExplaining, AsyncWaits):
+class AsyncClient(
+    AsyncSteering, AsyncTelling, AsyncLimiting, AsyncBatching, AsyncExplaining, AsyncWaits, AsyncBulking
+):
     """Talks to a node. Safe to share between threads; keep one and use it for everything.
 
     Calls that can be repeated without harm are retried with growing random pauses: reads, enqueues

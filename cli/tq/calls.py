@@ -60,8 +60,8 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     divisible: bool = False
 
 
-class Filters(TypedDict, total=False):
-    """Which tasks to list; several queues, states or kinds mean any of them."""
+class Criteria(TypedDict, total=False):
+    """Which tasks; several queues, states or kinds mean any of them."""
 
     queue: str | Sequence[str] | None
     state: wire.State | Sequence[wire.State] | None
@@ -76,6 +76,18 @@ class Filters(TypedDict, total=False):
     created_before: datetime | str | None
     finished_after: datetime | str | None
     finished_before: datetime | str | None
+    text: str | None
+    """In the kind or in a tag, whatever the case of ASCII letters."""
+    error_type: str | None
+    """Of the last error."""
+    payload_has: Mapping[str, wire.Scalar] | None
+    """What must stand in the payload, by path: ``{"user.id": 42, "items[0].kind": "a"}``."""
+    meta_has: Mapping[str, wire.Scalar] | None
+
+
+class Filters(Criteria, total=False):
+    """Which tasks to list, and how."""
+
     payload: bool
     at: datetime | str | None
     """A moment: the list is as it was then. The node restores that state from its archive."""
@@ -116,7 +128,7 @@ def graph(task_id: str, *, limit: int | None = None, at: Moment | None = None) -
 def page(
     filters: Mapping[str, Any], *, limit: int | None = None, cursor: str | None = None
 ) -> Call[wire.TaskPage]:
-    query = {**filters, "limit": limit, "cursor": cursor}
+    query = {**flat(filters), "limit": limit, "cursor": cursor}
     return _read(f"/v1/tasks{_query(query)}", wire.TaskPage, past=filters.get("at") is not None)
 
 
@@ -339,6 +351,15 @@ def _segment(name: str) -> str:
     if not name or name in (".", ".."):
         raise ValueError(f"{name!r} names nothing")
     return quote(name, safe="")
+
+
+def flat(criteria: Mapping[str, Any]) -> dict[str, Any]:
+    """Criteria as the parameters of a query string."""
+    parameters = {name: value for name, value in criteria.items() if not name.endswith("_has")}
+    for field in ("payload", "meta"):
+        for path, value in (criteria.get(f"{field}_has") or {}).items():
+            parameters[f"{field}.{path}"] = msgspec.json.encode(value).decode()
+    return parameters
 
 
 def _query(values: Mapping[str, Any]) -> str:

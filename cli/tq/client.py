@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from tq import calls, wire
 from tq.batching import Batching
+from tq.bulking import Bulking
 from tq.clock import Clock, SystemClock
 from tq.config import settings
 from tq.effects import Emit, Program
@@ -27,7 +28,7 @@ from tq.waits import Waits
 T = TypeVar("T")
 
 
-class Client(Steering, Telling, Limiting, Batching, Explaining, Waits):
+class Client(Steering, Telling, Limiting, Batching, Explaining, Waits, Bulking):
     """Talks to a node. Safe to share between threads; keep one and use it for everything.
 
     Calls that can be repeated without harm are retried with growing random pauses: reads, enqueues

@@ -19,6 +19,7 @@
         │   │   ├── InvalidCron, UnknownTimeZone, TooManySchedules
         │   │   ├── ReservedQueue, UnknownWebhook
         │   │   ├── LimitExists, TooManyLimits
+        │   │   ├── FilterRequired, TooManyBulks
         │   │   └── OutsideArchive, NoArchive
         │   ├── InvalidCursor
         │   ├── BodyTooLarge, HeadersTooLarge
@@ -26,7 +27,7 @@
         │   └── RequestTimeout   the body did not arrive in time
         ├── Unauthorized, Forbidden
         ├── NotFound             TaskNotFound, WorkerNotFound, QueueNotFound, ScheduleNotFound, LimitNotFound,
-        │                        NodeNotFound, BatchNotFound, PageNotFound, RouteNotFound
+        │                        NodeNotFound, BatchNotFound, BulkNotFound, PageNotFound, RouteNotFound
         ├── NotLeader            another node leads, and could not be followed to
         ├── Conflict
         │   ├── LeaseLost        the token is not the task's current one
@@ -271,6 +272,14 @@ class TooManyLimits(InvalidField):
     """The node has as many limits as it allows: ``limit``."""
 
 
+class FilterRequired(InvalidField):
+    """The filter lets all tasks through: to mean that, say so with ``all``."""
+
+
+class TooManyBulks(InvalidField):
+    """As many bulk operations are under way as the node allows: ``limit``."""
+
+
 class OutsideArchive(InvalidField):
     """The node's archive does not have that moment; the message says what it has."""
 
@@ -341,6 +350,10 @@ class LimitNotFound(NotFound):
 
 class BatchNotFound(NotFound):
     """No such batch; or it was deleted, some time after it had finished."""
+
+
+class BulkNotFound(NotFound):
+    """No such bulk operation, or it was forgotten since it ended."""
 
 
 class PageNotFound(NotFound):

@@ -49,6 +49,19 @@ SCHEDULE = {
     "skips": 0,
 }
 LIMIT = {"name": "n", "key": "k:*", "running": 1, "created_at": STAMP, "updated_at": STAMP}
+BULK = {
+    "id": ID,
+    "action": "move",
+    "filter": {"queue": ["a"]},
+    "queue": "b",
+    "state": "done",
+    "progress": 1.0,
+    "matched": 3,
+    "done": 2,
+    "skipped": 1,
+    "skips": {"running": 1},
+    "created_at": STAMP,
+}
 CLUSTER = {
     "cluster_id": ID,
     "term": 1,
@@ -150,6 +163,15 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
     "close_batch": ((ID,), {}, BATCH),
     "cancel_batch": ((ID,), {}, BATCH),
     "wait_batch": ((ID,), {"timeout_s": 1}, BATCH),
+    "count": ((), {"kind": "k", "meta_has": {"a": None}}, {"count": 1, "states": {}, "estimated": False}),
+    "bulk": (
+        ("move",),
+        {"queue": "a", "to": "b", "wait_s": 1, "payload_has": {"n": 1}, "idempotency_key": "i"},
+        BULK,
+    ),
+    "bulk_operation": ((ID,), {}, BULK),
+    "bulk_operations": ((), {}, {"bulks": [BULK]}),
+    "cancel_bulk": ((ID,), {}, BULK),
     "stats": ((), {"at": STAMP}, STATS),
     "cluster": ((), {}, CLUSTER),
     "handover": (("b",), {}, {"leader": "b", "term": 2, "took_s": 0.5}),

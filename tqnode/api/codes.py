@@ -22,6 +22,7 @@ CODES: dict[str, Code] = {
     "schedule_not_found": Code(404, "There is no such schedule."),
     "limit_not_found": Code(404, "There is no such limit."),
     "batch_not_found": Code(404, "There is no such batch, or it was deleted."),
+    "bulk_not_found": Code(404, "There is no such bulk operation, or it was forgotten since it ended."),
     "node_not_found": Code(404, "The cluster has no such node."),
     "page_not_found": Code(404, "There is no such page of documentation."),
     "method_not_allowed": Code(
@@ -58,6 +59,8 @@ CODES: dict[str, Code] = {
     "unknown_webhook": Code(422, "The node's configuration has no webhook, or no secret, of that name."),
     "limit_exists": Code(422, "Another limit is on the same tasks; `detail` says which."),
     "too_many_limits": Code(422, "There are as many limits as allowed, `limit`."),
+    "filter_required": Code(422, "The filter lets all tasks through, and `all` is not said."),
+    "too_many_bulks": Code(422, "As many bulk operations are under way as allowed, `limit`."),
     "outside_archive": Code(422, "The archive does not have that moment; `detail` says what it has."),
     "no_archive": Code(422, "The node keeps no archive: it runs without Litestream."),
     "queue_draining": Code(409, "The queue is being drained: it takes no new tasks until it is resumed."),

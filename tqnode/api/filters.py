@@ -6,12 +6,13 @@ from starlette.types import Scope
 
 from tq import wire
 from tqnode import ids
+from tqnode.api.conditions import conditions_in, is_condition
 from tqnode.api.past import AT
 from tqnode.api.query import Query, flag, integer, moment, one, query_of
 from tqnode.api.route import Parameter
 from tqnode.config import Config
 from tqnode.errors import InvalidCursor, InvalidField
-from tqnode.queue.listing import Filters
+from tqnode.queue.search import Filters
 from tqnode.task import TaskState
 
 LIMIT = 100
@@ -31,10 +32,11 @@ _MOMENTS = {
 }
 _Schema = dict[str, Any]
 _TEXT: _Schema = {"type": "string"}
+_SCALAR: _Schema = {"type": ["string", "number", "boolean", "null"]}
 _MOMENT: _Schema = {"type": "string", "format": "date-time"}
 _PRIORITY: _Schema = {"type": "integer", "minimum": 0, "maximum": 255}
 
-LIST_PARAMETERS = [
+FILTER_PARAMETERS = [
     *(
         Parameter(name=name, schema={"type": "array", "items": _TEXT}, about=about)
         for name, about in _NAMES.items()
@@ -56,6 +58,21 @@ LIST_PARAMETERS = [
     Parameter(name="max_priority", schema=_PRIORITY, about="Of this priority or lower."),
     *(Parameter(name=name, schema=_MOMENT, about=about) for name, about in _MOMENTS.items()),
     Parameter(
+        name="text",
+        schema=_TEXT,
+        about="With this in the kind or in a tag, whatever the case of ASCII letters.",
+    ),
+    Parameter(name="error_type", schema=_TEXT, about="Whose last error is of this type."),
+    Parameter(
+        name="payload.{path}",
+        schema=_SCALAR,
+        about="With this value at a path of the payload, as in payload.user.id=42; up to ten such.",
+    ),
+    Parameter(name="meta.{path}", schema=_SCALAR, about="The same of the meta."),
+]
+LIST_PARAMETERS = [
+    *FILTER_PARAMETERS,
+    Parameter(
         name="limit",
         schema={"type": "integer", "minimum": 1, "default": LIMIT},
         about="Tasks on the page, at most the node's page_max.",
@@ -68,7 +85,17 @@ LIST_PARAMETERS = [
     ),
     AT,
 ]
-_KNOWN = frozenset(parameter.name for parameter in LIST_PARAMETERS)
+
+
+class _Known(frozenset[str]):
+    """Names of parameters, and those of every path."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and is_condition(name))
+
+
+_KNOWN = _Known(parameter.name for parameter in LIST_PARAMETERS)
+_COUNTED = _Known(parameter.name for parameter in FILTER_PARAMETERS)
 
 
 class ListQuery(NamedTuple):
@@ -89,24 +116,7 @@ def list_query(scope: Scope, config: Config) -> ListQuery:
         InvalidCursor: the cursor can't be one of this node's.
     """
     query = query_of(scope, _KNOWN)
-    chars_max = config.name_chars_max
-    low = integer(query, "min_priority", low=0, high=255)
-    high = integer(query, "max_priority", low=0, high=255)
-    filters = Filters(
-        queues=_texts(query, "queue", chars_max),
-        states=[TaskState(state) for state in _choices(query, "state", _STATES)],
-        kinds=_texts(query, "kind", chars_max),
-        tag=_text(query, "tag", chars_max),
-        worker=_text(query, "worker", chars_max),
-        limit_key=_text(query, "limit_key", chars_max),
-        batch=_batch(query),
-        min_priority=0 if low is None else low,
-        max_priority=255 if high is None else high,
-        created_after_ms=moment(query, "created_after"),
-        created_before_ms=moment(query, "created_before"),
-        finished_after_ms=moment(query, "finished_after"),
-        finished_before_ms=moment(query, "finished_before"),
-    )
+    filters = _filters_in(query, config)
     limit = integer(query, "limit", low=1, high=config.page_max)
     cursor = one(query, "cursor")
     if cursor is not None and not 0 < len(cursor) <= CURSOR_CHARS_MAX:
@@ -131,23 +141,61 @@ def _batch(query: Query) -> int | None:
         raise InvalidField("must be a batch's id", field="batch") from None
 
 
+def count_query(scope: Scope, config: Config) -> Filters:
+    """Reads a count's query string.
+
+    Raises:
+        InvalidField: a parameter is unknown or wrong.
+    """
+    return _filters_in(query_of(scope, _COUNTED), config)
+
+
+def _filters_in(query: Query, config: Config) -> Filters:
+    chars_max = config.name_chars_max
+    low = integer(query, "min_priority", low=0, high=255)
+    high = integer(query, "max_priority", low=0, high=255)
+    return Filters(
+        queues=_texts(query, "queue", chars_max),
+        states=[TaskState(state) for state in _choices(query, "state", _STATES)],
+        kinds=_texts(query, "kind", chars_max),
+        tag=_text(query, "tag", chars_max),
+        worker=_text(query, "worker", chars_max),
+        limit_key=_text(query, "limit_key", chars_max),
+        batch=_batch(query),
+        min_priority=0 if low is None else low,
+        max_priority=255 if high is None else high,
+        created_after_ms=moment(query, "created_after"),
+        created_before_ms=moment(query, "created_before"),
+        finished_after_ms=moment(query, "finished_after"),
+        finished_before_ms=moment(query, "finished_before"),
+        text=_text(query, "text", chars_max),
+        error_type=_text(query, "error_type", config.error_type_chars_max),
+        payload=conditions_in(query, "payload", path_chars_max=chars_max),
+        meta=conditions_in(query, "meta", path_chars_max=chars_max),
+    )
+
+
 def _texts(query: Query, name: str, chars_max: int) -> list[str]:
     texts = query.get(name, [])
     if len(texts) > VALUES_MAX:
         raise InvalidField(f"may come {VALUES_MAX} times", field=name, limit=VALUES_MAX)
     for text in texts:
-        _judge(text, name, chars_max)
+        judge_text(text, name, chars_max)
     return texts
 
 
 def _text(query: Query, name: str, chars_max: int) -> str | None:
     text = one(query, name)
     if text is not None:
-        _judge(text, name, chars_max)
+        judge_text(text, name, chars_max)
     return text
 
 
-def _judge(text: str, name: str, chars_max: int) -> None:
+def judge_text(text: str, name: str, chars_max: int) -> None:
+    """
+    Raises:
+        InvalidField: a text is empty, or longer than the node takes.
+    """
     if not text:
         raise InvalidField("must not be empty", field=name)
     if len(text) > chars_max:

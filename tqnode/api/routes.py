@@ -2,6 +2,7 @@
 
 from tqnode.api import (
     batches,
+    bulk,
     claims,
     cluster,
     events,
@@ -23,6 +24,7 @@ ROUTES = [
     *graph.ROUTES,
     *explain.ROUTES,
     *logs.ROUTES,
+    *bulk.ROUTES,
     *claims.ROUTES,
     *finishes.ROUTES,
     *workers.ROUTES,

@@ -142,6 +142,12 @@ class Config:
     workers_max: int = setting(
         10_000, "Most workers registered at a time.", unit="workers", low=1, high=1_000_000
     )
+    bulks_max: int = setting(
+        100, "Most bulk operations under way at a time.", unit="operations", low=0, high=10_000
+    )
+    bulks_kept: int = setting(
+        1000, "Most bulk operations kept that have ended.", unit="operations", low=1, high=100_000
+    )
     schedules_max: int = setting(1000, "Most schedules there may be.", unit="schedules", low=0, high=100_000)
     limits_max: int = setting(1000, "Most limits on claims there may be.", unit="limits", low=0, high=10_000)
     worker_heartbeat_s: float = setting(

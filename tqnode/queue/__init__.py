@@ -15,6 +15,7 @@ from tqnode.metrics import Metrics
 from tqnode.queue import claim as claims
 from tqnode.queue import listing, queues
 from tqnode.queue.batcher import Batcher
+from tqnode.queue.bulker import Bulker
 from tqnode.queue.catalogue import Catalogue
 from tqnode.queue.counts import Counts
 from tqnode.queue.enqueue import Enqueuer
@@ -26,7 +27,7 @@ from tqnode.queue.hub import Hub
 from tqnode.queue.intake import Intake
 from tqnode.queue.lease import HeldLease, Keeper, LeaseStatus
 from tqnode.queue.limiter import Limiter
-from tqnode.queue.listing import Filters, Page
+from tqnode.queue.listing import Page
 from tqnode.queue.logs import Logs, NewLines
 from tqnode.queue.manage import Manager
 from tqnode.queue.moves import Movement
@@ -37,7 +38,9 @@ from tqnode.queue.registry import Registry
 from tqnode.queue.results import Results
 from tqnode.queue.rows import read_task
 from tqnode.queue.scheduler import Scheduler
+from tqnode.queue.search import Filters
 from tqnode.queue.stats import Stats, stats
+from tqnode.queue.treatment import Treatment
 from tqnode.queue.waiting import Waiting
 from tqnode.queue.workers import WorkerRow, WorkerSpec
 from tqnode.store import Reader, Store, Tx
@@ -97,6 +100,8 @@ class Queue:
         self.scheduler = Scheduler(store, firing, limit=config.schedules_max)
         self.limits = Limiter(store, limit=config.limits_max)
         self.batcher = Batcher(store, enqueuer=self._enqueuer, movement=movement, rng=rng)
+        treatment = Treatment(manager=self._manager, enqueuer=self._enqueuer, clock=clock)
+        self.bulker = Bulker(store, treatment, clock=clock, rng=rng, config=config)
         self.keeper = Keeper(config, metrics=metrics, movement=movement)
         self.movement = movement
         self.catalogue = Catalogue(store, clock, queues_max=config.queues_max)

@@ -263,6 +263,19 @@ class Enqueuer:
             for queue in {spec.queue for spec in specs if spec.limit_key is not None}:
                 tx.run(_MARK_KEYED, {"queue": queue})
 
+    def room(self, tx: Tx, queue: str) -> int:
+        """How many tasks a queue still takes; one that is new is made.
+
+        Raises:
+            QueueFull: it is new, and there are as many queues as allowed.
+        """
+        if queue not in tx.depths:
+            if tx.one(_FIND_QUEUE, {"queue": queue}) is None:
+                roster.add(tx, queue, queues_max=self._config.queues_max, wanted=(queue,))
+            (tallied,) = tx.one(_READ_DEPTH, {"queue": queue}) or (0,)
+            tx.know_depth(queue, tallied)
+        return self._quotas.room(tx, queue)
+
     def _settle_key(self, tx: Tx, spec: TaskSpec) -> Enqueued | None:
         """Decides who holds a unique key from now on.
 

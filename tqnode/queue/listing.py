@@ -2,22 +2,25 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
 
 import msgspec
 
 from tqnode import ids
 from tqnode.errors import InvalidCursor
 from tqnode.queue.rows import task_of
+from tqnode.queue.search import Filters
 from tqnode.sql import statement
 from tqnode.store.readers import Reader
-from tqnode.task import Task, TaskState
+from tqnode.task import Task
 
 _LIST = statement("list_tasks")
 _FLOOR = statement("list_floor")
+_FLOOR_OF_BODIES = statement("list_floor_of_bodies")
 
 SCAN_MAX = 50_000
 """Rows one page looks at: what a filter does not match must not hold a reader for long."""
+SCAN_BYTES_MAX = 64 * 1024 * 1024
+"""Payloads, meta and errors one page looks through, if the filter is about these."""
 
 PAGE_BYTES_MAX = 16 * 1024 * 1024
 """Payloads, results and notes on one page: it ends short rather than take any amount of memory."""
@@ -27,25 +30,6 @@ LAST = 1 << ids.SEQ_BITS
 _CURSOR_BYTES = 6
 # Payload, meta, result, progress and errors, in a row of list_tasks.
 _LARGE = (21, 22, 25, 26, 27)
-
-
-class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """Which tasks; an empty filter matches all. Times in ms, ``after`` inclusive, ``before`` exclusive."""
-
-    queues: Sequence[str] = ()
-    states: Sequence[TaskState] = ()
-    kinds: Sequence[str] = ()
-    tag: str | None = None
-    worker: str | None = None
-    limit_key: str | None = None
-    batch: int | None = None
-    """A batch's row number."""
-    min_priority: int = 0
-    max_priority: int = 255
-    created_after_ms: int | None = None
-    created_before_ms: int | None = None
-    finished_after_ms: int | None = None
-    finished_before_ms: int | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -65,28 +49,10 @@ def page(reader: Reader, filters: Filters, *, limit: int, cursor: str | None, bo
         InvalidCursor: no page ended with this cursor.
     """
     before = LAST if cursor is None else read_cursor(cursor)
-    floor, seen = reader.one(_FLOOR, {"before": before, "scan": SCAN_MAX}) or (None, 0)
+    floor, more = _floor(reader, filters, before)
     if floor is None:
         return Page([], None)
-    params = {
-        "before": before,
-        "floor": floor,
-        "bodies": bodies,
-        "limit": limit,
-        "queues": _array(filters.queues),
-        "states": _array(filters.states),
-        "kinds": _array(filters.kinds),
-        "tag": filters.tag,
-        "worker": filters.worker,
-        "limit_key": filters.limit_key,
-        "batch": filters.batch,
-        "min_priority": filters.min_priority,
-        "max_priority": filters.max_priority,
-        "created_after_ms": filters.created_after_ms,
-        "created_before_ms": filters.created_before_ms,
-        "finished_after_ms": filters.finished_after_ms,
-        "finished_before_ms": filters.finished_before_ms,
-    }
+    params = {**filters.params(), "before": before, "floor": floor, "bodies": bodies, "limit": limit}
     tasks: list[Task] = []
     size = 0
     for row in reader.each(_LIST, params):
@@ -94,20 +60,32 @@ def page(reader: Reader, filters: Filters, *, limit: int, cursor: str | None, bo
         size += sum(len(row[column]) for column in _LARGE if row[column] is not None)
         if len(tasks) == limit or size >= PAGE_BYTES_MAX:
             return Page(tasks, write_cursor(row[20]))
-    return Page(tasks, write_cursor(floor) if seen == SCAN_MAX else None)
+    return Page(tasks, write_cursor(floor) if more else None)
 
 
-def _array(values: Sequence[str]) -> str | None:
-    return msgspec.json.encode(values).decode() if values else None
+def _floor(reader: Reader, filters: Filters, before: int) -> tuple[int | None, bool]:
+    """How far down this page looks, None if nothing is there; and whether there may be more below."""
+    params = {"before": before, "scan": SCAN_MAX}
+    if filters.reads_bodies:
+        floor, more = reader.one(_FLOOR_OF_BODIES, {**params, "bytes": SCAN_BYTES_MAX}) or (None, 0)
+        return floor, bool(more)
+    floor, seen = reader.one(_FLOOR, params) or (None, 0)
+    return floor, seen == SCAN_MAX
 
 
 def write_cursor(seq: int) -> str:
     """The cursor of a page that ended with this row number."""
+    """The cursor of a page that ends with this row number."""
     return base64.urlsafe_b64encode(seq.to_bytes(_CURSOR_BYTES, "big")).decode()
 
 
 def read_cursor(cursor: str) -> int:
     """The row number a page ended with.
+
+    Raises:
+        InvalidCursor: no page ended with this cursor.
+    """
+    """The row number that the page before ended with.
 
     Raises:
         InvalidCursor: no page ended with this cursor.

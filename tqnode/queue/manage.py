@@ -1,5 +1,6 @@
 """What a person does with one task: cancel, retry, delete."""
 
+from tqnode import ids
 from tqnode.errors import NotFound, Overloaded, WrongState
 from tqnode.queue import membership
 from tqnode.queue.finish import plain_receipt
@@ -17,14 +18,19 @@ _RETRY = statement("retry_task")
 _FIND_SETTLEMENT = statement("find_settlement")
 
 
-def _find(tx: Tx, task_id: str) -> tuple[Held, Row]:
-    where = place(task_id)
-    row = tx.one(_FIND, where)
+def find(tx: Tx, seq: int, packed: bytes) -> tuple[Held, Row] | None:
+    """A task as it stands, and what more of its row the operations need; None if it is not there.
+
+    Args:
+        seq: its row number.
+        packed: its id.
+    """
+    row = tx.one(_FIND, {"seq": seq, "id": packed})
     if row is None:
-        raise NotFound("task", task_id)
+        return None
     held = Held(
-        seq=where["seq"],
-        packed=where["id"],
+        seq=seq,
+        packed=packed,
         queue=row[0],
         kind=row[1],
         state=TaskState(row[2]),
@@ -35,6 +41,14 @@ def _find(tx: Tx, task_id: str) -> tuple[Held, Row]:
         worker=row[9],
     )
     return held, row
+
+
+def _require(tx: Tx, task_id: str) -> tuple[Held, Row]:
+    where = place(task_id)
+    found = find(tx, where["seq"], where["id"])
+    if found is None:
+        raise NotFound("task", task_id)
+    return found
 
 
 class Manager:
@@ -53,13 +67,19 @@ class Manager:
         Raises:
             NotFound: there is no such task.
         """
-        held, row = _find(tx, task_id)
+        self.cancel_held(tx, *_require(tx, task_id))
+        return read_task(tx, task_id)
+
+    def cancel_held(self, tx: Tx, held: Held, row: Row) -> bool:
+        """The same to a task that was found; whether it changed anything."""
         if held.state is TaskState.RUNNING:
             if row[7] is None:
                 tx.run(_REQUEST_CANCEL, {"seq": held.seq, "now_ms": tx.now_ms})
-        elif held.state not in FINAL:
-            self._movement.end(tx, held, TaskState.CANCELLED, Reason.REQUESTED, crashes=0, receipt=row[8])
-        return read_task(tx, task_id)
+            return row[7] is None
+        if held.state in FINAL:
+            return False
+        self._movement.end(tx, held, TaskState.CANCELLED, Reason.REQUESTED, crashes=0, receipt=row[8])
+        return True
 
     def retry(self, tx: Tx, task_id: str) -> Task:
         """Makes a scheduled or final task ready, with one more attempt if they are spent.
@@ -72,31 +92,36 @@ class Manager:
             WrongState: it waits on other tasks.
             Overloaded: not all who waited for its end know of it yet.
         """
-        held, row = _find(tx, task_id)
+        self.retry_held(tx, *_require(tx, task_id))
+        return read_task(tx, task_id)
+
+    def retry_held(self, tx: Tx, held: Held, row: Row) -> bool:
+        """The same to a task that was found; whether it changed anything. A refusal has written nothing."""
         if held.state is TaskState.BLOCKED:
-            raise WrongState("the task waits on other tasks", task=task_id)
+            raise WrongState("the task waits on other tasks", task=ids.text(held.packed))
         if row[10] and tx.one(_FIND_SETTLEMENT, {"seq": held.seq}) is not None:
             # Else its next end would meet tasks to which this one is still to be told.
-            raise Overloaded(f"tasks that waited for {task_id} are still being told of its end")
-        if held.state in FINAL or held.state is TaskState.SCHEDULED:
-            receipt = row[8]
-            if receipt is None and held.state is TaskState.SUCCEEDED:
-                receipt = plain_receipt(task_id)
-            params = {
-                "seq": held.seq,
-                "run_at_ms": tx.id_ms,
-                "max_attempts": max(row[6], held.attempt + 1),
-                "receipt": receipt,
-                "now_ms": tx.now_ms,
-            }
-            move_or_refuse(tx, _RETRY, params)
-            renew_time(tx, held.seq)
-            self._movement.note(tx, held.seq, worker=held.worker)
-            self._movement.record(tx, held, TaskState.READY, attempt=held.attempt)
-            if row[11] and held.state in FINAL:
-                membership.reopened(tx, row[11], held.state)
-            tx.effects.ready.append((held.queue, held.kind, held.priority))
-        return read_task(tx, task_id)
+            raise Overloaded(f"tasks that waited for {ids.text(held.packed)} are still being told of its end")
+        if held.state not in FINAL and held.state is not TaskState.SCHEDULED:
+            return False
+        receipt = row[8]
+        if receipt is None and held.state is TaskState.SUCCEEDED:
+            receipt = plain_receipt(ids.text(held.packed))
+        params = {
+            "seq": held.seq,
+            "run_at_ms": tx.id_ms,
+            "max_attempts": max(row[6], held.attempt + 1),
+            "receipt": receipt,
+            "now_ms": tx.now_ms,
+        }
+        move_or_refuse(tx, _RETRY, params)
+        renew_time(tx, held.seq)
+        self._movement.note(tx, held.seq, worker=held.worker)
+        self._movement.record(tx, held, TaskState.READY, attempt=held.attempt)
+        if row[11] and held.state in FINAL:
+            membership.reopened(tx, row[11], held.state)
+        tx.effects.ready.append((held.queue, held.kind, held.priority))
+        return True
 
     def delete(self, tx: Tx, task_id: str) -> None:
         """Deletes a task that no worker holds.
@@ -105,7 +130,7 @@ class Manager:
             NotFound: there is no such task.
             WrongState: it is running.
         """
-        held, _ = _find(tx, task_id)
+        held, _ = _require(tx, task_id)
         if held.state is TaskState.RUNNING:
             raise WrongState("the task is running: cancel it first", task=task_id)
         remove(tx, [(held.seq, held.packed, held.queue, held.kind, held.state, held.attempt)])

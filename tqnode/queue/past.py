@@ -5,8 +5,9 @@ from typing import Any, Protocol, TypeVar
 
 from tqnode.queue import listing
 from tqnode.queue.graph import Graph, graph_of
-from tqnode.queue.listing import Filters, Page
+from tqnode.queue.listing import Page
 from tqnode.queue.rows import read_task
+from tqnode.queue.search import Filters
 from tqnode.queue.stats import Stats, stats
 from tqnode.store import Reader
 from tqnode.task import Task

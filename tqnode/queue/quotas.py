@@ -72,6 +72,20 @@ class Quotas:
         if controls.counted or self._config.bytes_max:
             self._judge_bytes(tx, controls, specs)
 
+    def room(self, tx: Tx, queue: str) -> int:
+        """How many tasks that are in the node already a queue still takes.
+
+        Args:
+            tx: knows how many tasks wait in it.
+            queue: its name.
+        """
+        controls = controls_of(tx)
+        if queue in controls.draining:
+            return 0
+        own = controls.settings.get(queue, NO_SETTINGS).depth_max
+        limit = self._config.queue_depth_max if own is None else min(own, self._config.queue_depth_max)
+        return max(0, limit - tx.depths[queue])
+
     def _judge_node_depth(self, tx: Tx, count: int) -> None:
         depth = tx.depths.get(NODE)
         if depth is None:

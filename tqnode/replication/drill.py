@@ -35,6 +35,7 @@ _TABLES: Final = {
     "queue": (statement("every_queue"), 1),
     "worker": (statement("every_worker"), 1),
     "idempotency": (statement("every_idempotency"), 1),
+    "bulk": (statement("every_bulk"), 1),
     "schedule": (statement("every_schedule"), 1),
     "schedule_task": (statement("every_schedule_task"), 1),
     "batch": (statement("every_batch"), 1),

@@ -12,26 +12,28 @@ NODE: Final = "node_migrations"
 TERMS: Final = "term_migrations"
 """The list of terms, ``terms.db``."""
 
-_HEADER = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_HEADER = re.compile(r"^-- (name|part): (\w+)\n", re.MULTILINE)
+_PART = re.compile(r"\{(\w+)\}")
 _COMMENT = re.compile(r"^\s*--.*\n", re.MULTILINE)
 
 
 @cache
 def _statements() -> dict[str, str]:
     found: dict[str, str] = {}
+    shared: dict[str, str] = {}
     for file in sorted(resources.files(__name__).iterdir(), key=lambda entry: entry.name):
         if not file.name.endswith(".sql"):
             continue
-        _, *parts = _HEADER.split(file.read_text())
-        for name, text in zip(parts[::2], parts[1::2], strict=True):
-            if name in found:
+        _, *pieces = _HEADER.split(file.read_text())
+        for sort, name, text in zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True):
+            if name in found or name in shared:
                 raise ValueError(f"two statements are named {name}")
-            found[name] = _COMMENT.sub("", text).strip()
-    return found
+            (shared if sort == "part" else found)[name] = _COMMENT.sub("", text).strip()
+    return {name: _PART.sub(lambda named: shared[named[1]], text) for name, text in found.items()}
 
 
 def statement(name: str) -> str:
-    """The statement under ``-- name: <name>``.
+    """The statement under ``-- name: <name>``; ``{part}`` in it is what stands under ``-- part: <part>``.
 
     Raises:
         KeyError: no file has it.

@@ -36,6 +36,9 @@ SELECT * FROM worker ORDER BY id
 -- name: every_idempotency
 SELECT * FROM idempotency ORDER BY key
 
+-- name: every_bulk
+SELECT * FROM bulk ORDER BY seq
+
 -- name: every_schedule
 SELECT * FROM schedule ORDER BY name
 

@@ -29,6 +29,11 @@ DELETE FROM limit_rule WHERE name = :name
 -- name: mark_keyed
 UPDATE queue SET lanes = lanes | 1 WHERE name = :queue AND lanes & 1 = 0
 
+-- name: mark_keyed_by
+UPDATE queue SET lanes = lanes | 1
+WHERE name = :queue AND lanes & 1 = 0
+    AND EXISTS (SELECT 1 FROM task WHERE seq IN (SELECT value FROM json_each(:seqs)) AND limit_key IS NOT NULL)
+
 -- name: mark_limited
 UPDATE queue SET lanes = (lanes & 1) | (2 * EXISTS (SELECT 1 FROM limit_rule r WHERE r.queue = queue.name AND r.key = ''))
 WHERE name = :queue

@@ -24,19 +24,7 @@ SELECT t.id, t.queue, t.kind, t.state, t.reason, t.priority, t.created_at_ms, t.
     CASE WHEN t.batch IS NOT NULL THEN (SELECT id FROM batch WHERE seq = t.batch) END,
     x.ttl_ms, x.expired
 FROM task t JOIN task_body b USING (seq) LEFT JOIN task_note n USING (seq) LEFT JOIN result_time x USING (seq)
-WHERE seq < :before AND seq >= :floor
-    AND (:queues IS NULL OR t.queue IN (SELECT value FROM json_each(:queues)))
-    AND (:states IS NULL OR t.state IN (SELECT value FROM json_each(:states)))
-    AND (:kinds IS NULL OR t.kind IN (SELECT value FROM json_each(:kinds)))
-    AND (:worker IS NULL OR t.worker = :worker)
-    AND (:limit_key IS NULL OR t.limit_key = :limit_key)
-    AND (:batch IS NULL OR t.batch = :batch)
-    AND t.priority BETWEEN :min_priority AND :max_priority
-    AND (:created_after_ms IS NULL OR t.created_at_ms >= :created_after_ms)
-    AND (:created_before_ms IS NULL OR t.created_at_ms < :created_before_ms)
-    AND (:finished_after_ms IS NULL OR t.finished_at_ms >= :finished_after_ms)
-    AND (:finished_before_ms IS NULL OR t.finished_at_ms < :finished_before_ms)
-    AND (:tag IS NULL OR EXISTS (SELECT 1 FROM task_tag g WHERE g.tag = :tag AND g.seq = t.seq))
+WHERE seq < :before AND seq >= :floor AND {matching}
 ORDER BY seq DESC
 LIMIT :limit
 

@@ -30,6 +30,7 @@ class Served:
     port: int
     http: httpx.AsyncClient
     app: Api
+    store: Store
     queue: Queue
     config: Config
     draining: asyncio.Event
@@ -107,7 +108,7 @@ async def serve(folder: Path, **settings: Any) -> AsyncIterator[Served]:
     await server.start()
     try:
         async with httpx.AsyncClient(base_url=url, timeout=30) as http:
-            yield Served(url, listener.getsockname()[1], http, app, queue, config, draining, fatal)
+            yield Served(url, listener.getsockname()[1], http, app, store, queue, config, draining, fatal)
     finally:
         draining.set()
         await server.stop(grace_s=2)

@@ -62,6 +62,7 @@ NAMES = [
     *("delays_s", "jitter", "key", "states", "on_conflict", "worker", "queues", "kinds", "max"),
     *("wait_s", "min_priority", "token", "progress", "result", "then", "error", "outcomes"),
     *("cron", "every_s", "time_zone", "dst_gap", "task", "missed", "overlap", "paused"),
+    *("action", "filter", "all", "dry_run", "state", "text", "error_type", "created_after"),
     *("outcome", "id", "leases", "name", "host", "pid", "concurrency", "message", "trace"),
 ]
 # Field names that exist, with values that mostly do not fit.
