@@ -41,86 +41,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from tq.wire import Task
 
-    from tq.wire import Enqueued, Problem, Task
-
-
-class TqError(Exception):
-    """Base of all errors of this package.
-
-    Attributes:
-        code: stable name of what went wrong.
-        detail: one sentence for people.
-        status: HTTP status of the answer, ``None`` when there was none.
-        field: path of the field at fault, as in ``tasks[3].priority``.
-        limit: what the value exceeded.
-        task: id of the task it is about.
-        retry_after_s: seconds after which a retry makes sense.
-        request_id: what the node's log calls the request.
-        enqueued: what ``enqueue_many`` had made before this error stopped it, in order.
-    """
-
-    code: str = "error"
-    status: int | None = None
-    field: str | None = None
-    limit: float | int | str | None = None
-    task: str | None = None
-    retry_after_s: float | None = None
-    request_id: str | None = None
-    enqueued: Sequence[Enqueued] = ()
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # A handler that calls the API may fail in a worker's child process: its error must travel.
-        return _revive, (type(self), self.args, self.__dict__)
-
-
-def _revive(kind: type[TqError], args: tuple[Any, ...], facts: dict[str, Any]) -> TqError:
-    error = kind.__new__(kind, *args)
-    error.__dict__.update(facts)
-    return error
-
-
-class ConfigError(TqError):
-    """A configuration file, ``TQ_URL`` or ``TQ_TOKEN`` is wrong: ``detail`` names which, and the key."""
-
-    code = "config"
-
-
-class TqUnavailable(TqError):
-    """No node could be reached, so nothing was changed: ``detail`` names the URLs and what to do."""
-
-    code = "unavailable"
-
-
-class OutcomeUnknown(TqError):
-    """The request was sent but no answer came: it may or may not have been carried out."""
-
-    code = "outcome_unknown"
-
-
-class WaitTimeout(TqError):
-    """Waiting ended before all tasks were final.
-
-    Args:
-        unfinished: ids of the tasks that were not final, in the order asked for; or of the batch.
-        timeout_s: how long was waited, in seconds.
-        what: what was waited for.
-    """
-
-    code = "wait_timeout"
-
-    def __init__(self, unfinished: Sequence[str], *, timeout_s: float, what: str = "task(s)") -> None:
-        shown = ", ".join(unfinished[:3]) + (", …" if len(unfinished) > 3 else "")
-        super().__init__(f"{len(unfinished)} {what} not final after {timeout_s:g} s: {shown}")
-        self.unfinished = list(unfinished)
+# All of them are found here, wherever they stand.
+from tq.error_base import *  # noqa: F403  # as above
+from tq.error_base import ApiError, BadRequest, TqError
+from tq.field_errors import *  # noqa: F403  # as above
 
 
 class NoResult(TqError):
@@ -150,142 +79,8 @@ class ResultExpired(NoResult):
     """It succeeded, but its result was deleted after its ``result_ttl_s``."""
 
 
-class ApiError(TqError):
-    """The node refused the request, or something in front of it did.
-
-    Args:
-        detail: one sentence for people.
-        status: HTTP status of the answer.
-        problem: the node's own words, ``None`` when the answer was not a problem document.
-    """
-
-    code = "unexpected_answer"
-    problem: Problem | None
-
-    def __init__(self, detail: str, *, status: int, problem: Problem | None = None) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.problem = problem
-        if problem is not None:
-            self.code = problem.code
-            self.field = problem.field
-            self.limit = problem.limit
-            self.task = problem.task
-            self.retry_after_s = problem.retry_after_s
-            self.request_id = problem.request_id
-
-    def __str__(self) -> str:
-        where = f" (field {self.field})" if self.field else ""
-        whom = f" [request {self.request_id}]" if isinstance(self, ServerError) and self.request_id else ""
-        return f"{self.detail}{where}{whom}"
-
-
-class BadRequest(ApiError):
-    """The request itself is wrong; the same request will never be taken."""
-
-
 class InvalidJson(BadRequest):
     """The body is not JSON the node takes."""
-
-
-class InvalidField(BadRequest):
-    """One field is wrong: ``field`` and ``limit`` say which and how."""
-
-
-class UnknownField(InvalidField):
-    """A field the node does not know."""
-
-
-class MissingField(InvalidField):
-    """A field that must be there is absent."""
-
-
-class TooDeep(InvalidField):
-    """The body is nested deeper than the node's ``json_depth_max``."""
-
-
-class NumberOutOfRange(InvalidField):
-    """An integer outside 64 bits, or a float that overflows."""
-
-
-class DuplicateKey(InvalidField):
-    """An object names the same key twice."""
-
-
-class InvalidText(InvalidField):
-    """A string holds a lone surrogate or U+0000."""
-
-
-class BatchTooLarge(InvalidField):
-    """The request brings more tasks or outcomes than ``limit``."""
-
-
-class TooManyValues(InvalidField):
-    """The body holds more JSON values than ``limit``."""
-
-
-class UnknownParent(InvalidField):
-    """A task in ``after`` is not there."""
-
-
-class UnknownRef(InvalidField):
-    """No task of the request has this ``ref``."""
-
-
-class DuplicateRef(InvalidField):
-    """Two tasks of the request have the same ``ref``."""
-
-
-class DependencyCycle(InvalidField):
-    """The tasks of the request wait for each other in a circle."""
-
-
-class TooManyParents(InvalidField):
-    """A task waits for more others than ``limit``."""
-
-
-class InvalidCron(InvalidField):
-    """It is no cron expression, or no time to come is like it."""
-
-
-class UnknownTimeZone(InvalidField):
-    """The IANA database has no time zone of that name."""
-
-
-class TooManySchedules(InvalidField):
-    """The node has as many schedules as it allows: ``limit``."""
-
-
-class ReservedQueue(InvalidField):
-    """The queue is the node's own."""
-
-
-class UnknownWebhook(InvalidField):
-    """The node's configuration has no webhook, or no secret, of that name."""
-
-
-class LimitExists(InvalidField):
-    """Another limit is on the same tasks; the message says which."""
-
-
-class TooManyLimits(InvalidField):
-    """The node has as many limits as it allows: ``limit``."""
-
-
-class FilterRequired(InvalidField):
-    """The filter lets all tasks through: to mean that, say so with ``all``."""
-
-
-class TooManyBulks(InvalidField):
-    """As many bulk operations are under way as the node allows: ``limit``."""
-
-
-class OutsideArchive(InvalidField):
-    """The node's archive does not have that moment; the message says what it has."""
-
-
-class NoArchive(InvalidField):
-    """The node keeps no archive: it has no past to read."""
 
 
 class InvalidCursor(BadRequest):
@@ -438,7 +233,3 @@ class NotLeader(ApiError):
 
 class NoLeader(Busy):
     """No node of the cluster may write at the moment."""
-
-
-class ServerError(ApiError):
-    """The node failed; its log holds why, under ``request_id``."""
