@@ -127,12 +127,12 @@ class Lanes:
         """Spends tokens for what was claimed, rows of ``read_claimable``, and notes whose turn it was."""
         if self._rule is not None and self._rule.rate is not None:
             buckets.spend(self._tx, self._rule, "", len(rows))
-        for key, tasks in Counter([row[16] for row in rows if row[16] is not None]).items():
+        for key, tasks in Counter([row[-1] for row in rows if row[-1] is not None]).items():
             rule = self._rules.on_key(self._queue, key)
             if rule is not None and rule.rate is not None:
                 buckets.spend(self._tx, rule, key, tasks)
         if self._fair and self._keyed:
-            for priority, key in {row[3]: row[16] or "" for row in rows}.items():
+            for priority, key in {row[3]: row[-1] or "" for row in rows}.items():
                 self._tx.run(_WRITE_TURN, {"queue": self._queue, "priority": priority, "key": key})
 
     # -- the order of priority and arrival -------------------------------------------------

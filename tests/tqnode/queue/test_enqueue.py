@@ -37,7 +37,7 @@ async def test_a_new_task_is_stored_as_it_was_given(core: Core) -> None:
     stored = {field: getattr(task, field) for field in given.__struct_fields__ if hasattr(task, field)}
     wanted = {field: getattr(given, field) for field in stored}
     assert stored == wanted | {"run_at_ms": core.clock.now_ms()}
-    assert len(stored) == 16
+    assert len(stored) == 18
     assert task.state is READY
     assert (task.attempt, task.crashes, task.errors, task.attempted_by) == (0, 0, (), ())
     assert task.created_at_ms == core.clock.now_ms()
