@@ -92,7 +92,7 @@ def test_get_shows_what_became_of_a_task(tq: Tq, client: Client, queue: str) -> 
     task_id = finish(client, queue, error="it broke\nbadly")
     shown = tq("get", task_id).out
     assert re.search(r"^state +dead \(failed_for_good\)$", shown, re.MULTILINE)
-    assert re.search(r"^error +attempt 1, .* ago: Error: it broke$", shown, re.MULTILINE)
+    assert re.search(r"^error +attempt 1, (now|.* ago): Error: it broke$", shown, re.MULTILINE)
     assert re.search(r"^ +badly$", shown, re.MULTILINE)
     assert tq("get", task_id, "--only", "result", code=1).err.startswith(
         f"tq: get: {task_id}: the task has no"

@@ -1,4 +1,4 @@
-"""Why a waiting task waits: for its queue, for its time, for other tasks, for those before it in the line."""
+"""Why a waiting task waits: for its time, for other tasks, for those before it in the line."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,6 @@ from tqnode.sql import statement
 from tqnode.store.tx import Row
 from tqnode.task import FINAL, WAITING, Needs, TaskState
 
-_FIND_QUEUE = statement("find_queue")
 _PARENTS = statement("explain_parents")
 _AHEAD = statement("count_ahead")
 _AHEAD_OF_KIND = statement("count_ahead_of_kind")
@@ -72,20 +71,6 @@ def told_parents(rows: list[Row]) -> dict[str, object]:
             for packed, kind, state, reason, _ in rows
         ]
     }
-
-
-def paused(view: View) -> Iterator[Cause]:
-    """Its queue gives out no tasks."""
-    task = view.task
-    if task.state not in WAITING:
-        return
-    row = view.reader.one(_FIND_QUEUE, {"queue": task.queue})
-    if row is not None and row[0]:
-        yield Cause(
-            "queue_paused",
-            f"Its queue {task.queue} is paused: no worker gets tasks from it until it is resumed.",
-            {"queue": task.queue},
-        )
 
 
 def not_due(view: View) -> Iterator[Cause]:

@@ -84,15 +84,6 @@ async def test_a_task_whose_time_has_come_is_about_to_be_ready(core: Core) -> No
     assert await codes(core, task_id) == ["no_worker", "first"]
 
 
-async def test_a_paused_queue_is_the_first_reason_of_a_ready_task(core: Core) -> None:
-    task_id = await core.enqueue(queue="mail")
-    await core.queue.catalogue.pause("mail")
-    assert (await codes(core, task_id))[0] == "queue_paused"
-    assert await facts(core, task_id, "queue_paused") == {"queue": "mail"}
-    await core.queue.catalogue.resume("mail")
-    assert "queue_paused" not in await codes(core, task_id)
-
-
 async def test_those_before_it_in_the_line_are_counted_by_queue_and_by_kind(core: Core) -> None:
     await core.enqueue(priority=200, kind="other")
     await core.enqueue()
