@@ -27,7 +27,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line("\n".join(table(config.stash[_OUTCOMES])))
         terminalreporter.write_line(
             "a: the same SQL in a bare apsw loop (1: a batch a transaction); p: plain SQL in one; "
-            "b: the same server and API, storing nothing; s: the server alone; n: one node"
+            "b: the same server and API, storing nothing; s: the server alone; n: one node; "
+            "c: the same core's claims without limits"
         )
     for note in config.stash[_NOTES]:
         terminalreporter.write_line(note)
