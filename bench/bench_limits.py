@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.bench_core import CALLERS, SINGLES, discard
+from bench.bench_core import CALLERS, discard
 from bench.core import Core
 from bench.rounds import Duel, Plain
 
 HELD_BACK = 100_000
 KEYS = 10_000
+GROUPS = 20
 
 
 class Sides:
@@ -41,7 +42,7 @@ def sides(folder: Path, request: pytest.FixtureRequest) -> Iterator[Sides]:
 
 @pytest.mark.parametrize("keys", [1, KEYS])
 def test_claims_behind_tasks_that_are_held_back(sides: Sides, duel: Duel, keys: int) -> None:
-    groups = SINGLES // CALLERS if keys == 1 else 1
+    groups = GROUPS if keys == 1 else 1
     tasks = groups * CALLERS
     sides.held.hold_back(HELD_BACK if keys == 1 else keys, keys=keys)
     duel(
