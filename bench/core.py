@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvloop
+from msgspec.structs import replace
 
 from bench.bare import KIND, LEASE_MS, MAX_ATTEMPTS, PAYLOAD, QUEUE, WORKER
 from tqnode.clock import SystemClock, SystemRng
@@ -16,6 +17,7 @@ from tqnode.garbage import collect_seldom
 from tqnode.metrics import Metrics
 from tqnode.queue import Queue
 from tqnode.queue.batches import BatchSpec
+from tqnode.queue.limits import LimitSpec
 from tqnode.store import Store
 from tqnode.task import Ask, ClaimedTask, Complete, TaskSpec, Webhook
 
@@ -90,6 +92,19 @@ class Core:
 
         self._run_all([caller() for _ in range(callers)])
         return held
+
+    def hold_back(self, tasks: int, *, keys: int) -> None:
+        """Enqueues ``tasks`` of ``keys`` limit keys, none of which may run."""
+        stopped = LimitSpec(name="stopped", key="*", running=0)
+
+        async def fill() -> None:
+            await self._queue.limits.put(stopped)
+            for start in range(0, tasks, 1000):
+                numbers = range(start, min(tasks, start + 1000))
+                keyed = [replace(_spec(), limit_key=f"k{number % keys}") for number in numbers]
+                await self._queue.enqueue(keyed)
+
+        self._runner.run(fill())
 
     def complete(self, held: list[list[ClaimedTask]], *, callers: int) -> None:
         """Completes what was claimed, with a call for each claim."""

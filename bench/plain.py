@@ -19,7 +19,7 @@ _CLAIM = """
 UPDATE task SET state = 'running', attempt = attempt + 1, grants = grants + 1, secret = :secret,
     worker = :worker, receipt = NULL, started_at_ms = :now_ms, lease_expires_at_ms = :now_ms + lease_ms
 WHERE seq IN (
-    SELECT seq FROM task WHERE state = 'ready' AND queue = :queue
+    SELECT seq FROM task WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue
     ORDER BY priority DESC, run_at_ms, seq LIMIT :max)
 RETURNING seq, id, kind, priority, run_at_ms, grants, attempt, max_attempts, crashes, lease_ms, timeout_ms,
     created_at_ms

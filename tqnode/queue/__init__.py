@@ -25,6 +25,7 @@ from tqnode.queue.firing import Firing
 from tqnode.queue.graph import Graph, graph_of
 from tqnode.queue.hub import Hub
 from tqnode.queue.intake import Intake
+from tqnode.queue.lanes import Walk
 from tqnode.queue.lease import HeldLease, Keeper, LeaseStatus
 from tqnode.queue.limiter import Limiter
 from tqnode.queue.listing import Page
@@ -214,10 +215,18 @@ class Queue:
 
     async def _claim_now(self, ask: Ask) -> list[ClaimedTask] | None:
         """None for a worker that was told to be quiet."""
+        walk = Walk()
+        while True:
+            tasks = await self._claim_once(ask, walk)
+            if tasks or tasks is None or walk.next is None:
+                return tasks
+            walk.at = walk.next
+
+    async def _claim_once(self, ask: Ask, walk: Walk) -> list[ClaimedTask] | None:
         withdrawn = False
 
         def operation(tx: Tx) -> list[ClaimedTask] | None:
-            return [] if withdrawn else claims.claim(tx, ask, self._rng)
+            return [] if withdrawn else claims.claim(tx, ask, self._rng, walk)
 
         made = self._store.submit(operation)
         try:

@@ -13,7 +13,7 @@ from tqnode.clock import Rng
 from tqnode.queue import token
 from tqnode.queue.controls import controls_of
 from tqnode.queue.inputs import with_inputs
-from tqnode.queue.lanes import Lanes
+from tqnode.queue.lanes import Lanes, Walk
 from tqnode.queue.membership import with_batches
 from tqnode.queue.rows import listed, texts_of
 from tqnode.queue.rules import rules_of
@@ -40,11 +40,18 @@ _READ_AHEAD = 16
 """Rows read at a time; a claim's last ones may be read in vain."""
 
 
-def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask] | None:
+def claim(tx: Tx, ask: Ask, rng: Rng, walk: Walk | None = None) -> list[ClaimedTask] | None:
     """Claims up to ``ask.max`` tasks, best first; None for a worker that was told to be quiet.
 
     Payloads of more than :data:`PAYLOADS_MAX` together end it early: the answer has to fit in memory.
+
+    Args:
+        ask: what is asked for.
+        rng: the token's secret.
+        walk: where it goes on among very many keys, and is to go on next; None: as at first.
     """
+    walk = walk or Walk()
+    walk.next = None
     steered = tx.one(_FIND_WORKER_STATE, {"id": ask.worker})
     if steered is not None and steered[0] != "run":
         return None
@@ -71,7 +78,9 @@ def claim(tx: Tx, ask: Ask, rng: Rng) -> list[ClaimedTask] | None:
             "max": wanted,
         }
         if known[1]:
-            rows, room = _claim_limited(tx, ask, params, room, lanes=known[1])
+            rows, room = _claim_limited(tx, ask, params, room, lanes=known[1], walk=walk)
+            if walk.next is not None and not rows:
+                break  # The queues after it have their turn when it is known that this one has nothing.
         else:
             rows, room = _claim_plain(tx, ask, params, room)
         if not rows:
@@ -94,7 +103,7 @@ def _claim_plain(tx: Tx, ask: Ask, params: dict[str, Any], room: int) -> tuple[l
 
 
 def _claim_limited(
-    tx: Tx, ask: Ask, params: dict[str, Any], room: int, *, lanes: int
+    tx: Tx, ask: Ask, params: dict[str, Any], room: int, *, lanes: int, walk: Walk
 ) -> tuple[list[Row], int]:
     """As :func:`_claim_plain` from any other queue; the rows end with the tasks' keys."""
     line = Lanes(
@@ -104,8 +113,11 @@ def _claim_limited(
         kinds=ask.kinds,
         min_priority=ask.min_priority,
         keyed=bool(lanes & _KEYED),
+        at=walk.place_in(params["queue"]),
     )
     seqs = line.pick(params["max"])
+    if line.place is not None:
+        walk.next = (params["queue"], line.place)
     if not seqs:
         return [], room
     with closing(tx.each(_READ_CLAIMABLE, {"seqs": listed(seqs)})) as found:

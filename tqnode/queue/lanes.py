@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heapreplace, merge
 from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,6 +32,8 @@ LOOK_MAX = 64
 """Tasks with a key, beyond as many as are wanted, that a claim looks at in their order."""
 LANES_AT_A_TIME = 512
 """Keys that one statement steps to."""
+LANES_MAX = 2048
+"""Keys after which a claim lets others go first, and goes on in another transaction."""
 _PRIORITY_MAX = 255
 
 
@@ -67,6 +70,35 @@ class Line:
         return row
 
 
+class Place(NamedTuple):
+    """Where a claim goes on that has looked at many keys in vain."""
+
+    priority: int
+    after: str
+    """The last key it looked at."""
+    since: str | None
+    """The key behind which it began its round; None: with the tasks that have none."""
+
+
+class Walk:
+    """A claim's way through more keys than it looks at in one transaction.
+
+    Attributes:
+        at: the queue and the place in it where it goes on; None at first.
+        next: those where it is to go on after this transaction; None if it has looked everywhere.
+    """
+
+    __slots__ = ("at", "next")
+
+    def __init__(self) -> None:
+        self.at: tuple[str, Place] | None = None
+        self.next: tuple[str, Place] | None = None
+
+    def place_in(self, queue: str) -> Place | None:
+        """Where it goes on in a queue; None: it begins there."""
+        return self.at[1] if self.at is not None and self.at[0] == queue else None
+
+
 class Lanes:
     """The ready tasks of one queue, for one claim.
 
@@ -77,6 +109,10 @@ class Lanes:
         kinds: of which kinds; None for any.
         min_priority: none below this.
         keyed: whether tasks with a key can be there.
+        at: where it goes on.
+
+    Attributes:
+        place: where it is to go on another time; None if it has looked everywhere.
     """
 
     def __init__(
@@ -88,6 +124,7 @@ class Lanes:
         kinds: Sequence[str] | None,
         min_priority: int,
         keyed: bool,
+        at: Place | None,
     ) -> None:
         self._tx = tx
         self._rules = rules
@@ -102,6 +139,9 @@ class Lanes:
         self._fair = rule is not None and rule.fair
         self._everywhere = rules.keyed_everywhere
         self._here = rules.keyed_in(queue)
+        self._at = at
+        self._room = LANES_MAX
+        self.place: Place | None = None
 
     @property
     def slot(self) -> str | None:
@@ -116,7 +156,8 @@ class Lanes:
         if self._fair and self._keyed:
             rows = self._in_turn(wanted)
         else:
-            found = self._from_the_head(wanted)
+            # One that goes on has looked there before.
+            found = None if self._at is not None else self._from_the_head(wanted)
             if found is None:
                 self._gate.forget()
                 found = self._from_lanes(wanted)
@@ -133,7 +174,13 @@ class Lanes:
                 buckets.spend(self._tx, rule, key, tasks)
         if self._fair and self._keyed:
             for priority, key in {row[3]: row[-1] or "" for row in rows}.items():
-                self._tx.run(_WRITE_TURN, {"queue": self._queue, "priority": priority, "key": key})
+                self._write_turn(priority, key)
+        elif self.place is not None:
+            # Else the others would not be looked at for as long as these have tasks.
+            self._write_turn(self.place.priority, self.place.after)
+
+    def _write_turn(self, priority: int, key: str) -> None:
+        self._tx.run(_WRITE_TURN, {"queue": self._queue, "priority": priority, "key": key})
 
     # -- the order of priority and arrival -------------------------------------------------
 
@@ -173,13 +220,13 @@ class Lanes:
                     heappop(heap)
                 else:
                     heapreplace(heap, (after[1], after[2], key, line))
-            if len(chosen) == wanted:
+            if len(chosen) == wanted or self.place is not None:
                 break
         return chosen
 
     def _heads(self, priority: int, wanted: int) -> list[tuple[int, int, str | None, Line]]:
         """The first task of each lane at a priority that may give one, as a heap."""
-        keys = list(self._open_lanes(priority, "", None))
+        keys = [key for key in self._ring(priority) if key is not None]
         heads: list[tuple[int, int, str | None, Line]] = []
         if keys:
             encoded = msgspec.json.encode(keys).decode()
@@ -203,10 +250,13 @@ class Lanes:
         """One task of each key after the other, priority by priority."""
         chosen: list[Row] = []
         for priority in self._priorities():
-            lines: Iterable[Line] = self._circle(priority, wanted - len(chosen))
+            left = wanted - len(chosen)
+            lines: Iterable[Line] = (
+                self._lane(priority, key, left if key is None else 1) for key in self._ring(priority)
+            )
             while lines and len(chosen) < wanted:
                 lines = self._round(lines, chosen, wanted)
-            if len(chosen) == wanted:
+            if len(chosen) == wanted or self.place is not None:
                 break
         return chosen
 
@@ -224,22 +274,11 @@ class Lanes:
                 break
         return gave
 
-    def _circle(self, priority: int, wanted: int) -> Iterator[Line]:
-        """The lanes that may give a task, from the one after the last one's on, once round."""
-        row = self._tx.one(_READ_TURN, {"queue": self._queue, "priority": priority})
-        last: str | None = None if row is None else row[0]
-        if last is not None:
-            for key in self._open_lanes(priority, last, None):
-                yield self._lane(priority, key, 1)
-        yield self._lane(priority, None, wanted)
-        for key in self._open_lanes(priority, "", last):
-            yield self._lane(priority, key, 1)
-
     # -- what is there ---------------------------------------------------------------------
 
     def _priorities(self) -> Iterator[int]:
         """The priorities that have ready tasks, the highest first."""
-        high = _PRIORITY_MAX
+        high = _PRIORITY_MAX if self._at is None else self._at.priority
         while high >= self._low:
             params = self._between(self._low, high, 1)
             lines = self._unkeyed(params)
@@ -251,14 +290,38 @@ class Lanes:
             yield max(found)
             high = max(found) - 1
 
-    def _open_lanes(self, priority: int, after: str, until: str | None) -> Iterator[str]:
+    def _ring(self, priority: int) -> Iterator[str | None]:
+        """The keys of which a task may be taken, once round from the one that was last on; None for none."""
+        at = self._at if self._at is not None and self._at.priority == priority else None
+        if at is None:
+            row = self._tx.one(_READ_TURN, {"queue": self._queue, "priority": priority})
+            since: str | None = None if row is None else row[0]
+            after = since
+        else:
+            since, after = at.since, at.after
+        if since is None:
+            if at is None:
+                yield None
+        elif after is not None and (at is None or after > since):
+            yield from self._open_lanes(priority, after, None, since)
+            if self.place is not None:
+                return
+            yield None
+            after = None
+        yield from self._open_lanes(priority, after or "", since, since)
+
+    def _open_lanes(self, priority: int, after: str, until: str | None, since: str | None) -> Iterator[str]:
         """The keys, in their order, that have ready tasks of which one may be taken.
 
         Args:
             after: the keys behind this one;
             until: up to this one; None for no end.
+            since: where the round began.
         """
         while True:
+            if self._room <= 0:
+                self.place = Place(priority, after, since)
+                return
             params = self._params(
                 priority=priority,
                 after=after,
@@ -270,6 +333,7 @@ class Lanes:
             parts = self._each(_LANES, params)
             reach = min((part[-1][0] for part in parts if len(part) == LANES_AT_A_TIME), default=None)
             found = {row[0]: row for part in parts for row in part}
+            self._room -= len(found)
             for key in sorted(found):
                 if until is not None and key > until:
                     return
@@ -277,7 +341,7 @@ class Lanes:
                     break
                 if self._gate.know(found[key]):
                     yield key
-            if reach is None:
+            if reach is None or reach == until:
                 return
             after = reach
 

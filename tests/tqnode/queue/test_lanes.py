@@ -151,3 +151,53 @@ async def test_turns_go_round_among_more_keys_than_are_read_at_a_time(
     got = [await claimed(core, "q", max=1, kinds=kinds) for _ in range(3)]
     assert got == [[first[0]], [first[1]], [first[2]]]
     assert await claimed(core, "q", max=10, kinds=kinds) == [*first[3:], *second[:5]]
+
+
+@pytest.mark.parametrize("fair", [False, True])
+async def test_a_claim_lets_others_go_first_while_it_looks_at_very_many_keys(
+    core: Core, monkeypatch: pytest.MonkeyPatch, fair: bool
+) -> None:
+    monkeypatch.setattr(lanes, "LOOK_MAX", 0)
+    monkeypatch.setattr(lanes, "LANES_AT_A_TIME", 2)
+    monkeypatch.setattr(lanes, "LANES_MAX", 4)
+    if fair:
+        await limit(core, queue="default", fair=True, name="fair")
+    await limit(core)
+    keys = [f"k{n:02}" for n in range(21)]
+    await enqueue(core, *keys)
+    assert len(await claimed(core, max=30)) <= 21
+    while await claimed(core, max=30):
+        pass
+    assert await core.count("task WHERE state = 'running'") == 21
+    await enqueue(core, *keys, *keys)
+    transactions = 0
+
+    def count(_: object) -> None:
+        nonlocal transactions
+        transactions += 1
+
+    core.store.listen(count)
+    assert await claimed(core, max=5) == []
+    assert 5 <= transactions <= 9, "a round in as many transactions as it takes, and no more"
+    low = await core.enqueue(limit_key="k99", priority=1)
+    assert await claimed(core, max=5) == [low]
+    await core.queue.limits.delete("few")
+    found: list[str] = []
+    while got := await claimed(core, max=1):
+        found += got
+    assert len(found) == len(set(found)) == 42
+
+
+async def test_a_key_behind_very_many_others_is_not_forgotten(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("LOOK_MAX", 0), ("LANES_AT_A_TIME", 1), ("LANES_MAX", 2)):
+        monkeypatch.setattr(lanes, name, value)
+    await limit(core, running=0, key="full")
+    await enqueue(core, *["full"] * 10)
+    await enqueue(core, *[f"a{n}" for n in range(6)] * 5)
+    (last,) = await enqueue(core, "z")
+    found = [task_id for _ in range(8) for task_id in await claimed(core, max=1)]
+    assert last in found
+    first = await core.enqueue(queue="other")
+    assert await claimed(core, "default", "other", max=40) != [first]
