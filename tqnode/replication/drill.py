@@ -37,6 +37,9 @@ _TABLES: Final = {
     "idempotency": (statement("every_idempotency"), 1),
     "schedule": (statement("every_schedule"), 1),
     "schedule_task": (statement("every_schedule_task"), 1),
+    "task_log": (statement("every_task_log"), 2),
+    "log_remains": (statement("every_log_remains"), 1),
+    "result_time": (statement("every_result_time"), 1),
 }
 COMPARED: Final = frozenset(_TABLES)
 NOT_COMPARED: Final = frozenset({"tally"})

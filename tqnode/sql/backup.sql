@@ -41,3 +41,12 @@ SELECT * FROM schedule ORDER BY name
 
 -- name: every_schedule_task
 SELECT * FROM schedule_task ORDER BY name
+
+-- name: every_task_log
+SELECT * FROM task_log ORDER BY seq, number
+
+-- name: every_log_remains
+SELECT * FROM log_remains ORDER BY seq
+
+-- name: every_result_time
+SELECT * FROM result_time ORDER BY seq
