@@ -175,7 +175,7 @@ async def test_a_fault_of_ours_is_logged_once_and_tells_nothing(
     async def broken(*_args: Any, **_named: Any) -> None:
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr(served.queue, "workers", broken)
+    monkeypatch.setattr(served.queue.registry, "all", broken)
     with caplog.at_level(logging.ERROR):
         answer = await served.http.get("/v1/workers")
     assert problem(answer) == (500, "internal", None)
