@@ -52,6 +52,19 @@ def test_logs_shows_lines_with_what_could_drive_a_terminal_made_visible(
     ] == [2]
 
 
+def test_logs_colours_levels_on_a_terminal_and_only_there(tq: Tq, client: Client, task: ClaimedTask) -> None:
+    lines = [NewLine(text=level, level=level) for level in ("info", "warning", "error")]
+    client.append_lines(task.id, task.token, lines)
+    one = tq.terminal("logs", task.id)
+    assert one.wait() == 0
+    assert "\x1b[33mwarning\x1b[0m" in one.screen
+    assert "\x1b[31merror\x1b[0m" in one.screen
+    assert "\x1b" not in tq("logs", task.id).out
+    plain = tq.terminal("logs", task.id, NO_COLOR="1")
+    assert plain.wait() == 0
+    assert "\x1b" not in plain.screen
+
+
 def test_logs_counts_the_lines_that_were_dropped(tq: Tq, client: Client, task: ClaimedTask) -> None:
     client.append_lines(task.id, task.token, ["late"], first=3)
     said = tq("logs", task.id)
@@ -85,6 +98,12 @@ def test_get_shows_progress_in_words_and_for_how_long_the_result_is_kept(
     shown = tq("get", task.id).out
     assert re.search(r"^progress +█+░+ 40% resizing$", shown, re.MULTILINE)
     assert re.search(r"^result for +1m ?30s after the end$", shown, re.MULTILINE)
+
+
+def test_top_shows_how_far_running_tasks_are(tq: Tq, client: Client, task: ClaimedTask) -> None:
+    client.heartbeat(task.id, task.token, progress={"done": 1, "total": 4, "message": "a\x1b.png"})
+    shown = tq("top", "--once").out
+    assert re.search(rf"^{task.id} +k +\S+ +█+░+ 25% a\\u001b\.png \(1 of 4\)", shown, re.MULTILINE)
 
 
 def test_wait_hears_of_the_end_at_once(tq: Tq, client: Client, task: ClaimedTask) -> None:

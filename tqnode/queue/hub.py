@@ -10,9 +10,7 @@ from tqnode.store.tx import Effects, TaskEvent, TaskNews
 
 SUBSCRIPTION_MAX = 10_000
 """Events a slow follower may be behind before it is told to start anew."""
-
-
-PROGRESS_MAX = 10_000
+PROGRESS_MAX = 2_000
 """Tasks whose newest progress is kept for a follower until it takes it."""
 
 Wanted = Callable[[TaskNews], bool]

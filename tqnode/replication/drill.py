@@ -41,6 +41,9 @@ _TABLES: Final = {
     "batch": (statement("every_batch"), 1),
     "batch_callback": (statement("every_batch_callback"), 2),
     "batch_event": (statement("every_batch_event"), 2),
+    "task_log": (statement("every_task_log"), 2),
+    "log_remains": (statement("every_log_remains"), 1),
+    "result_time": (statement("every_result_time"), 1),
 }
 COMPARED: Final = frozenset(_TABLES)
 NOT_COMPARED: Final = frozenset({"tally"})

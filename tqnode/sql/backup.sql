@@ -53,3 +53,12 @@ SELECT * FROM batch_callback ORDER BY batch, event
 
 -- name: every_batch_event
 SELECT batch, event, due_ms FROM batch_event ORDER BY batch, event
+
+-- name: every_task_log
+SELECT * FROM task_log ORDER BY seq, number
+
+-- name: every_log_remains
+SELECT * FROM log_remains ORDER BY seq
+
+-- name: every_result_time
+SELECT * FROM result_time ORDER BY seq

@@ -106,5 +106,7 @@ def _show(line: "LogLine", *, as_json: bool) -> None:
     indent = " " * len(head)
     text = "\n".join([first, *(indent + more for more in rest)])
     if coloured(sys.stdout):
-        text = click.style(text, fg=COLOURS.get(line.level))
+        head = click.style(head, dim=True)
+        if line.level in COLOURS:
+            text = click.style(text, fg=COLOURS[line.level])
     click.echo(head + text)

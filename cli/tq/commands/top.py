@@ -1,7 +1,7 @@
 """``tq top``."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from tq.client import Client
-    from tq.wire import Stats, Worker
+    from tq.wire import Stats, Task, Worker
 
 INTERVAL_S = 1.0
 INTERVAL_MIN_S = 0.1
+# One page of the newest, whatever there is besides: looking must stay cheap.
+RUNNING_LOOKED_AT = 50
+RUNNING_SHOWN = 10
 # What the node counts, and what people call it.
 RATES = (
     ("enqueued", "in"),
@@ -33,6 +36,8 @@ class Snapshot(NamedTuple):
     at: float
     stats: "Stats"
     workers: "list[Worker]"
+    telling: "list[Task]"
+    """The newest running tasks that tell how far they are."""
 
 
 @command("top", examples=("tq top", "tq top --once", "tq top --interval 10s >> queue.log"))
@@ -62,9 +67,13 @@ def top(interval_s: float, once: bool, as_json: bool) -> int:
 
 
 def _look(client: "Client") -> Snapshot:
+    from msgspec import UNSET
+
     from tq.clock import SystemClock
 
-    return Snapshot(SystemClock().monotonic(), client.stats(), client.workers())
+    newest = client.page(state="running", limit=RUNNING_LOOKED_AT).tasks
+    telling = [task for task in newest if task.progress is not UNSET][:RUNNING_SHOWN]
+    return Snapshot(SystemClock().monotonic(), client.stats(), client.workers(), telling)
 
 
 def _log(client: "Client", interval_s: float, *, once: bool, as_json: bool) -> None:
@@ -128,7 +137,33 @@ def render(url: str, now: Snapshot, before: Snapshot | None, *, trouble: str = "
         parts += [Text(), table(worker_columns(), [worker_row(worker) for worker in working])]
     else:
         parts += [Text(), Text("no workers")]
+    if now.telling:
+        parts += [Text(), _progress_table(now.telling)]
     return Group(*parts, Text())
+
+
+def _progress_table(tasks: "Sequence[Task]") -> "RenderableType":
+    from tq.commands.values import now
+    from tq.commands.waiting_view import progress_text
+    from tq.output import Column, age, table
+
+    columns = [
+        Column("ID"),
+        Column("KIND", cut=True),
+        Column("RUNS", right=True, spare=1),
+        Column("PROGRESS", cut=True),
+    ]
+    at = now()
+    rows = [
+        (
+            task.id,
+            task.kind,
+            "" if task.started_at is None else age(task.started_at, now=at),
+            progress_text(task),
+        )
+        for task in tasks
+    ]
+    return table(columns, rows)
 
 
 def _waiting(counts: Mapping[str, int]) -> int:
