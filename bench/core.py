@@ -15,8 +15,9 @@ from tqnode.clock import SystemClock, SystemRng
 from tqnode.config import Config
 from tqnode.garbage import collect_seldom
 from tqnode.metrics import Metrics
-from tqnode.queue import Queue
+from tqnode.queue import Filters, Queue
 from tqnode.queue.batches import BatchSpec
+from tqnode.queue.bulks import Action, BulkSpec
 from tqnode.queue.limits import LimitSpec
 from tqnode.store import Store
 from tqnode.task import Ask, ClaimedTask, Complete, TaskSpec, Webhook
@@ -140,6 +141,17 @@ class Core:
                 await self._queue.finish([Complete(id=task.id, token=task.token) for task in tasks])
 
         self._run_all([caller() for _ in range(callers)])
+
+    def bulk_cancel(self, filters: Filters) -> None:
+        """Cancels all that match, slice by slice, as the sweeper does."""
+
+        async def cancel() -> None:
+            bulker = self._queue.bulker
+            await bulker.begin(BulkSpec(action=Action.CANCEL, filters=filters))
+            while await self._store.write(lambda tx: bulker.go_on(tx, 1), background=True):
+                pass
+
+        self._run_all([cancel()])
 
     def _run_all(self, callers: list[Coroutine[Any, Any, None]]) -> None:
         async def gather() -> None:

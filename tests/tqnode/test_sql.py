@@ -71,6 +71,24 @@ def test_a_second_statement_of_a_name_is_an_error(tmp_path: Path, monkeypatch: p
     assert statement("commit") == "COMMIT"
 
 
+def test_a_part_stands_in_each_statement_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.sql").write_text("-- name: one\nSELECT {shared}\n\n-- name: other\nSELECT {unknown}\n")
+    (tmp_path / "b.sql").write_text("-- part: shared\n-- Why it is so.\n:x + 1\n")
+    tqnode.sql._statements.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr("tqnode.sql.resources.files", lambda _: tmp_path)
+        with pytest.raises(KeyError, match="unknown"):
+            statement("one")
+        (tmp_path / "a.sql").write_text("-- name: one\nSELECT {shared}\n")
+        assert statement("one") == "SELECT :x + 1"
+        with pytest.raises(KeyError):
+            statement("shared")
+    tqnode.sql._statements.cache_clear()
+    assert statement("commit") == "COMMIT"
+
+
 @pytest.mark.parametrize("database_of", [QUEUE, NODE, TERMS])
 def test_migrations_are_numbered_without_a_gap_from_one(database_of: str) -> None:
     numbers = [number for number, _ in migrations(database_of)]
@@ -126,6 +144,18 @@ QUICK = {
     "next_result": "result_look",
     "read_schedule": "PRIMARY KEY",
     "list_schedules": "PRIMARY KEY",
+    "list_tasks": "INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+    "count_matching": "INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+    "search_reach": "INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+    "search_reach_of_bodies": "INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+    "bulk_slice": "INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+    "cancel_waiting": "INTEGER PRIMARY KEY",
+    "request_cancels": "INTEGER PRIMARY KEY",
+    "move_tasks": "INTEGER PRIMARY KEY",
+    "reprioritize_tasks": "INTEGER PRIMARY KEY",
+    "next_turn": "bulk_turn",
+    "next_bulk": "bulk_turn",
+    "read_bulk": "INTEGER PRIMARY KEY",
 }
 
 

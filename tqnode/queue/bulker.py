@@ -146,7 +146,8 @@ class Bulker:
             filters,
             after=bulk.reached,
             last=bulk.last,
-            scan=SCAN_PER_TASK * limit,
+            # What reads payloads takes as long for each task as most of what is done to one.
+            scan=limit if filters.reads_bodies else SCAN_PER_TASK * limit,
             bytes_max=BYTES_MAX,
         )
         if end is None:

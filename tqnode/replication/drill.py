@@ -44,10 +44,14 @@ _TABLES: Final = {
     "task_log": (statement("every_task_log"), 2),
     "log_remains": (statement("every_log_remains"), 1),
     "result_time": (statement("every_result_time"), 1),
+    "webhook": (statement("every_webhook"), 1),
+    "limit_rule": (statement("every_limit_rule"), 1),
+    "bucket": (statement("every_bucket"), 2),
+    "node_pause": (statement("every_node_pause"), 1),
 }
 COMPARED: Final = frozenset(_TABLES)
-NOT_COMPARED: Final = frozenset({"tally"})
-"""It may come back to an earlier value; in what was restored it must agree with the tasks instead."""
+NOT_COMPARED: Final = frozenset({"tally", "byte_tally", "turn"})
+"""They may come back to an earlier value; in what was restored the tally must agree with the tasks instead."""
 TOLD_MAX: Final = 20
 
 

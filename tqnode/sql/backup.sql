@@ -62,3 +62,15 @@ SELECT * FROM log_remains ORDER BY seq
 
 -- name: every_result_time
 SELECT * FROM result_time ORDER BY seq
+
+-- name: every_webhook
+SELECT * FROM webhook ORDER BY seq
+
+-- name: every_limit_rule
+SELECT * FROM limit_rule ORDER BY name
+
+-- name: every_bucket
+SELECT * FROM bucket ORDER BY queue, key
+
+-- name: every_node_pause
+SELECT * FROM node_pause ORDER BY lone

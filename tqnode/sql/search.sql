@@ -17,27 +17,26 @@
         WHERE y.seq = t.seq AND y.tags IS NOT NULL AND instr(lower(g.value), lower(:text)) > 0))
     AND (:error_type IS NULL OR (SELECT json_extract(CAST(y.errors AS TEXT), '$[#-1].type')
         FROM task_note y WHERE y.seq = t.seq) = :error_type)
+    -- The conditions are taken apart once: for each task that would be most of the work.
     AND (:payload IS NULL OR EXISTS (SELECT 1 FROM task_body y WHERE y.seq = t.seq AND NOT EXISTS (
-        SELECT 1 FROM json_each(:payload) c WHERE NOT coalesce(
-            CASE json_type(CAST(y.payload AS TEXT), c.value ->> 'path')
-                WHEN 'integer' THEN c.value ->> 'type' = 'number'
-                    AND json_extract(CAST(y.payload AS TEXT), c.value ->> 'path') = c.value ->> 'value'
-                WHEN 'real' THEN c.value ->> 'type' = 'number'
-                    AND json_extract(CAST(y.payload AS TEXT), c.value ->> 'path') = c.value ->> 'value'
-                WHEN 'text' THEN c.value ->> 'type' = 'text'
-                    AND json_extract(CAST(y.payload AS TEXT), c.value ->> 'path') = c.value ->> 'value'
-                ELSE json_type(CAST(y.payload AS TEXT), c.value ->> 'path') = c.value ->> 'type'
+        WITH c (path, type, value) AS MATERIALIZED (
+            SELECT value ->> 'path', value ->> 'type', value ->> 'value' FROM json_each(:payload))
+        SELECT 1 FROM c WHERE NOT coalesce(
+            CASE json_type(CAST(y.payload AS TEXT), c.path)
+                WHEN 'integer' THEN c.type = 'number' AND json_extract(CAST(y.payload AS TEXT), c.path) = c.value
+                WHEN 'real' THEN c.type = 'number' AND json_extract(CAST(y.payload AS TEXT), c.path) = c.value
+                WHEN 'text' THEN c.type = 'text' AND json_extract(CAST(y.payload AS TEXT), c.path) = c.value
+                ELSE json_type(CAST(y.payload AS TEXT), c.path) = c.type
             END, 0))))
     AND (:meta IS NULL OR EXISTS (SELECT 1 FROM task_body y WHERE y.seq = t.seq AND NOT EXISTS (
-        SELECT 1 FROM json_each(:meta) c WHERE NOT coalesce(
-            CASE json_type(CAST(y.meta AS TEXT), c.value ->> 'path')
-                WHEN 'integer' THEN c.value ->> 'type' = 'number'
-                    AND json_extract(CAST(y.meta AS TEXT), c.value ->> 'path') = c.value ->> 'value'
-                WHEN 'real' THEN c.value ->> 'type' = 'number'
-                    AND json_extract(CAST(y.meta AS TEXT), c.value ->> 'path') = c.value ->> 'value'
-                WHEN 'text' THEN c.value ->> 'type' = 'text'
-                    AND json_extract(CAST(y.meta AS TEXT), c.value ->> 'path') = c.value ->> 'value'
-                ELSE json_type(CAST(y.meta AS TEXT), c.value ->> 'path') = c.value ->> 'type'
+        WITH c (path, type, value) AS MATERIALIZED (
+            SELECT value ->> 'path', value ->> 'type', value ->> 'value' FROM json_each(:meta))
+        SELECT 1 FROM c WHERE NOT coalesce(
+            CASE json_type(CAST(y.meta AS TEXT), c.path)
+                WHEN 'integer' THEN c.type = 'number' AND json_extract(CAST(y.meta AS TEXT), c.path) = c.value
+                WHEN 'real' THEN c.type = 'number' AND json_extract(CAST(y.meta AS TEXT), c.path) = c.value
+                WHEN 'text' THEN c.type = 'text' AND json_extract(CAST(y.meta AS TEXT), c.path) = c.value
+                ELSE json_type(CAST(y.meta AS TEXT), c.path) = c.type
             END, 0))))
 
 -- name: list_floor_of_bodies
