@@ -88,7 +88,7 @@ class KeyMachine(RuleBasedStateMachine):
         assert len(found) <= 1
         return found[0] if found and key is not None else None
 
-    def meet(self, key: str) -> Keyed | None:
+    def meet(self, key: str, mode: str) -> Keyed | None:
         """Who holds a key when a new task comes with it."""
         holder = self.named(key)
         if holder is None or holder.until_ms is None or holder.period_ms is None:
@@ -96,7 +96,8 @@ class KeyMachine(RuleBasedStateMachine):
         if self.over(holder):
             holder.key = None
             return None
-        holder.until_ms = min(holder.until_ms, self.now_ms + holder.period_ms)
+        if mode != "reject":  # what is refused changes nothing
+            holder.until_ms = min(holder.until_ms, self.now_ms + holder.period_ms)
         return holder
 
     def come_to(self, task: Keyed, state: TaskState, *, asked: bool = False) -> bool:
@@ -135,7 +136,7 @@ class KeyMachine(RuleBasedStateMachine):
             lease_ms=LEASE_MS,
             max_attempts=3,
         )
-        holder = self.meet(key)
+        holder = self.meet(key, mode)
         if holder is not None and mode == "reject":
             try:
                 self.run(self.core.queue.enqueue([task]))

@@ -154,6 +154,18 @@ async def test_a_clock_set_back_makes_no_time_longer_than_it_is(core: Core) -> N
     assert not (await core.enqueued(**hourly())).duplicate
 
 
+async def test_a_refused_task_changes_nothing_even_after_the_clock_was_set_back(core: Core) -> None:
+    holder = await core.enqueue(**hourly())
+    core.clock.step(-86_400)
+    core.clock.advance(3_600)
+    with pytest.raises(UniqueConflict) as conflict:
+        await core.enqueue(**hourly(unique_mode="reject"))
+    assert conflict.value.task == holder
+    assert (await core.enqueued(**hourly())).id == holder, "only now the time begins again"
+    core.clock.advance(3_600)
+    assert (await core.enqueue(**hourly(unique_mode="reject"))) != holder
+
+
 async def test_new_content_begins_the_time_again(core: Core) -> None:
     later = {"run_at_ms": core.clock.now_ms() + 80_000_000}
     first = await core.enqueue(**hourly(**later))
