@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tq import wire
-from tqnode.api.call import JSON_TYPE, Call, Reply, json_reply
+from tqnode.api.call import JSON_TYPE, Call, Reply, checked_uuid, json_reply
 from tqnode.api.conditions import conditions, words_of
 from tqnode.api.decode import Decoder, explain, within
 from tqnode.api.filters import CURSOR_CHARS_MAX, FILTER_PARAMETERS, LIMIT, count_query, judge_text
@@ -27,7 +27,7 @@ _new = Decoder(wire.NewBulk)
 
 _UNKNOWN = ["bulk_not_found"]
 _GOES_WITH = {Action.MOVE: "queue", Action.REPRIORITIZE: "priority"}
-_TEXTS = ("tag", "worker", "text", "error_type")
+_TEXTS = ("tag", "worker", "limit_key", "text", "error_type")
 _MOMENTS = ("created_after", "created_before", "finished_after", "finished_before")
 
 
@@ -123,6 +123,7 @@ def _filters(given: wire.BulkFilter, config: Config) -> Filters:
         states=tuple(TaskState(state) for state in states),
         min_priority=0 if given.min_priority is None else given.min_priority,
         max_priority=255 if given.max_priority is None else given.max_priority,
+        batch=None if given.batch is None else checked_uuid(given.batch, "batch"),
         payload=conditions(given.payload or {}, "payload", path_chars_max=chars_max),
         meta=conditions(given.meta or {}, "meta", path_chars_max=chars_max),
         **texts,
@@ -155,6 +156,7 @@ def _words(filters: Filters) -> dict[str, Any]:
         "max_priority": None if filters.max_priority == 255 else filters.max_priority,
         **{field: getattr(filters, field) for field in _TEXTS},
         **{field: stamp_or_none(getattr(filters, f"{field}_ms")) for field in _MOMENTS},
+        "batch": filters.batch,
         "payload": words_of(filters.payload),
         "meta": words_of(filters.meta),
     }

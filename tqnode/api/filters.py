@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, get_args
 from starlette.types import Scope
 
 from tq import wire
-from tqnode import ids
+from tqnode.api.call import checked_uuid
 from tqnode.api.conditions import conditions_in, is_condition
 from tqnode.api.past import AT
 from tqnode.api.query import Query, flag, integer, moment, one, query_of
@@ -130,15 +130,9 @@ def list_query(scope: Scope, config: Config) -> ListQuery:
     )
 
 
-def _batch(query: Query) -> int | None:
-    """The row number of the batch whose members are wanted."""
+def _batch(query: Query) -> str | None:
     text = one(query, "batch")
-    if text is None:
-        return None
-    try:
-        return ids.seq_of(ids.parse(text))
-    except ValueError:
-        raise InvalidField("must be a batch's id", field="batch") from None
+    return None if text is None else checked_uuid(text, "batch")
 
 
 def count_query(scope: Scope, config: Config) -> Filters:

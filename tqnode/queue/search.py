@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from tqnode import ids
 from tqnode.queue.rows import Reads
 from tqnode.sql import statement
 from tqnode.task import TaskState
@@ -46,8 +47,8 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tag: str | None = None
     worker: str | None = None
     limit_key: str | None = None
-    batch: int | None = None
-    """A batch's row number."""
+    batch: str | None = None
+    """A batch's id."""
     min_priority: int = 0
     max_priority: int = 255
     created_after_ms: int | None = None
@@ -80,7 +81,7 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             "tag": self.tag,
             "worker": self.worker,
             "limit_key": self.limit_key,
-            "batch": self.batch,
+            "batch": None if self.batch is None else ids.seq_of(ids.parse(self.batch)),
             "min_priority": self.min_priority,
             "max_priority": self.max_priority,
             "created_after_ms": self.created_after_ms,

@@ -51,7 +51,7 @@ _TABLES: Final = {
 }
 COMPARED: Final = frozenset(_TABLES)
 NOT_COMPARED: Final = frozenset({"tally", "byte_tally", "turn"})
-"""They may come back to an earlier value. In what was restored, the tally must agree with the tasks instead."""
+"""They may come back to an earlier value. In what was restored, the tally must agree with the tasks."""
 TOLD_MAX: Final = 20
 
 

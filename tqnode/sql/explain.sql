@@ -10,29 +10,71 @@ WHERE d.child = :seq AND (NOT :open OR d.open = 1) AND p.state IN (SELECT value 
 LIMIT :limit
 
 -- name: count_ahead
--- Three ranges of the index, each cut off: one condition for all of them would go through the whole queue.
-SELECT count(*) FROM (
-    SELECT 1 FROM (SELECT 1 FROM task WHERE state = 'ready' AND queue = :queue AND priority > :priority
-        LIMIT :limit)
+-- Three ranges of the index, each cut off: one condition for all of them would go through the whole queue. Those
+-- with limit keys stand in a line for each kind.
+WITH RECURSIVE sort (kind) AS (
+    SELECT * FROM (SELECT kind FROM task INDEXED BY task_keyed
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue ORDER BY kind LIMIT 1)
     UNION ALL
-    SELECT 1 FROM (SELECT 1 FROM task WHERE state = 'ready' AND queue = :queue AND priority = :priority
-        AND run_at_ms < :run_at_ms LIMIT :limit)
+    SELECT (SELECT kind FROM task INDEXED BY task_keyed
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind > sort.kind
+        ORDER BY kind LIMIT 1)
+    FROM sort WHERE sort.kind IS NOT NULL)
+SELECT (SELECT count(*) FROM (
+    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready
+        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue
+            AND priority > :priority LIMIT :limit)
     UNION ALL
-    SELECT 1 FROM (SELECT 1 FROM task WHERE state = 'ready' AND queue = :queue AND priority = :priority
-        AND run_at_ms = :run_at_ms AND seq < :seq LIMIT :limit)
-    LIMIT :limit)
+    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready
+        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue
+            AND priority = :priority AND run_at_ms < :run_at_ms LIMIT :limit)
+    UNION ALL
+    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready
+        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue
+            AND priority = :priority AND run_at_ms = :run_at_ms AND seq < :seq LIMIT :limit)
+    LIMIT :limit))
++ coalesce((SELECT sum((SELECT count(*) FROM (
+    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_keyed
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = sort.kind
+            AND priority > :priority LIMIT :limit)
+    UNION ALL
+    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_keyed
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = sort.kind
+            AND priority = :priority AND run_at_ms < :run_at_ms LIMIT :limit)
+    UNION ALL
+    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_keyed
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = sort.kind
+            AND priority = :priority AND run_at_ms = :run_at_ms AND seq < :seq LIMIT :limit)
+    LIMIT :limit)))
+    FROM sort WHERE sort.kind IS NOT NULL), 0)
 
 -- name: count_ahead_of_kind
-SELECT count(*) FROM (
-    SELECT 1 FROM (SELECT 1 FROM task WHERE state = 'ready' AND queue = :queue AND kind = :kind
-        AND priority > :priority LIMIT :limit)
+SELECT (SELECT count(*) FROM (
+    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready_of_kind
+        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = :kind
+            AND priority > :priority LIMIT :limit)
     UNION ALL
-    SELECT 1 FROM (SELECT 1 FROM task WHERE state = 'ready' AND queue = :queue AND kind = :kind
-        AND priority = :priority AND run_at_ms < :run_at_ms LIMIT :limit)
+    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready_of_kind
+        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = :kind
+            AND priority = :priority AND run_at_ms < :run_at_ms LIMIT :limit)
     UNION ALL
-    SELECT 1 FROM (SELECT 1 FROM task WHERE state = 'ready' AND queue = :queue AND kind = :kind
-        AND priority = :priority AND run_at_ms = :run_at_ms AND seq < :seq LIMIT :limit)
-    LIMIT :limit)
+    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready_of_kind
+        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = :kind
+            AND priority = :priority AND run_at_ms = :run_at_ms AND seq < :seq LIMIT :limit)
+    LIMIT :limit))
++ (SELECT count(*) FROM (
+    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_keyed
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = :kind
+            AND priority > :priority LIMIT :limit)
+    UNION ALL
+    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_keyed
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = :kind
+            AND priority = :priority AND run_at_ms < :run_at_ms LIMIT :limit)
+    UNION ALL
+    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_keyed
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = :kind
+            AND priority = :priority AND run_at_ms = :run_at_ms AND seq < :seq LIMIT :limit)
+    LIMIT :limit))
 
 -- name: explain_workers
 -- An empty list means any.

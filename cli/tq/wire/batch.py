@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from tq.wire.enqueue import Enqueued, NewTask
-from tq.wire.names import Answer, Id, Label, Name, PositiveSeconds, Priority, Request, Stamp, Tag
+from tq.wire.names import Answer, Id, Label, LimitKey, Name, PositiveSeconds, Priority, Request, Stamp, Tag
 from tq.wire.retry import RetryPolicy
+from tq.wire.webhook import Webhook
 
 BatchState = Literal["open", "running", "finished"]
 
@@ -20,7 +21,7 @@ class CallbackTask(Request, kw_only=True):
     kind: Name
     queue: Name = "default"
     payload: Raw | UnsetType = UNSET
-    priority: Priority = 128
+    priority: Priority | None = None
     max_attempts: Annotated[int, Meta(ge=1, le=1000)] | None = None
     retry: RetryPolicy | None = None
     lease_s: PositiveSeconds | None = None
@@ -28,6 +29,9 @@ class CallbackTask(Request, kw_only=True):
     expires_s: PositiveSeconds | None = None
     tags: Annotated[list[Tag], Meta(max_length=50)] = []
     meta: Raw | UnsetType = UNSET
+    webhook: Webhook | Name | None = None
+    limit_key: LimitKey | None = None
+    result_ttl_s: PositiveSeconds | None = None
 
 
 class NewBatch(Request, kw_only=True):
