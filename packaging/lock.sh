@@ -13,11 +13,12 @@ if ! command -v uv >/dev/null; then
 fi
 
 # One lock serves every Python and processor that pyproject.toml names, so no address and no machine is in it.
+# With their extras: of a package that another wants with one, pip else takes the newest, and refuses it for its hash.
 compile() {
     out=$1
     shift
-    uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-        --no-emit-find-links --group build --custom-compile-command 'sh packaging/lock.sh' -o "$out" "$@"
+    uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+        --no-emit-index-url --no-emit-find-links --group build --custom-compile-command 'sh packaging/lock.sh' -o "$out" "$@"
     echo "lock: $out: $(grep -c '^[a-z0-9].*==' "$out") packages"
 }
 
