@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import os
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,19 +11,27 @@ import uvloop
 from msgspec.structs import replace
 
 from bench.bare import KIND, LEASE_MS, MAX_ATTEMPTS, PAYLOAD, QUEUE, WORKER
-from tqnode.clock import SystemClock, SystemRng
+from tqnode.clock import Clock, SystemClock, SystemRng
 from tqnode.config import Config
 from tqnode.garbage import collect_seldom
 from tqnode.metrics import Metrics
-from tqnode.queue import Filters, Queue
+from tqnode.queue import Filters, Page, Queue
 from tqnode.queue.batches import BatchSpec
 from tqnode.queue.bulks import Action, BulkSpec
+from tqnode.queue.followers import settle_rest
 from tqnode.queue.limits import LimitSpec
+from tqnode.queue.logs import NewLine, NewLines
+from tqnode.queue.schedules import ScheduleSpec, Template
+from tqnode.queue.sliced import Slice, Sliced
 from tqnode.store import Store
-from tqnode.task import Ask, ClaimedTask, Complete, TaskSpec, Webhook
+from tqnode.task import Ask, ClaimedTask, Complete, Needs, TaskSpec, Webhook
+from tqnode.timing import Every
 
 BACKLOG_MAX: Final = 20_000
 KEYLESS: Final = itertools.repeat(None)
+ALIKE: Final = itertools.repeat(PAYLOAD)
+HOUR_MS: Final = 3_600_000
+LINE: Final = "what a handler says of a step that it has done, with a figure or two: 1234 of 5678"
 
 
 class Core:
@@ -31,15 +39,17 @@ class Core:
 
     Args:
         folder: where the database file goes.
+        clock: None is the machine's.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, clock: Clock | None = None) -> None:
         collect_seldom()
+        self._clock = clock or SystemClock()
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._runner.run(self._open(folder / "core.db"))
 
     async def _open(self, path: Path) -> None:
-        clock, metrics = SystemClock(), Metrics()
+        clock, metrics = self._clock, Metrics()
         self._store = Store(
             path,
             clock=clock,
@@ -68,17 +78,20 @@ class Core:
         size: int,
         webhook: Webhook | None = None,
         keys: Iterator[str | None] = KEYLESS,
+        payloads: Iterator[bytes] = ALIKE,
     ) -> None:
         """Each of ``callers`` enqueues ``calls`` times ``size`` tasks, one call after the other.
 
         Args:
             webhook: to whom their ends are told.
             keys: their unique keys, None for one without.
+            payloads: JSON.
         """
 
         async def caller() -> None:
             for _ in range(calls):
-                await self._queue.enqueue([_spec(webhook, next(keys)) for _ in range(size)])
+                specs = [_spec(webhook, next(keys), payload=next(payloads)) for _ in range(size)]
+                await self._queue.enqueue(specs)
 
         self._run_all([caller() for _ in range(callers)])
 
@@ -107,12 +120,25 @@ class Core:
 
         self._runner.run(fill())
 
-    def complete(self, held: list[list[ClaimedTask]], *, callers: int) -> None:
-        """Completes what was claimed, with a call for each claim."""
+    def complete(self, held: list[list[ClaimedTask]], *, callers: int, lines: int = 0) -> None:
+        """Completes what was claimed, with a call for each claim; ``lines`` of log come with each task."""
 
         async def caller(claims: list[list[ClaimedTask]]) -> None:
             for tasks in claims:
-                await self._queue.finish([Complete(id=task.id, token=task.token) for task in tasks])
+                told = [_lines(task, lines) for task in tasks] if lines else ()
+                await self._queue.finish(
+                    [Complete(id=task.id, token=task.token) for task in tasks], lines=told
+                )
+
+        self._run_all([caller(held[start::callers]) for start in range(callers)])
+
+    def heartbeat(self, held: list[ClaimedTask], *, callers: int, lines: int = 0) -> None:
+        """A heartbeat for each task; ``lines`` of log come with it."""
+
+        async def caller(tasks: list[ClaimedTask]) -> None:
+            for task in tasks:
+                told = (_lines(task, lines),) if lines else ()
+                await self._queue.heartbeat(task.id, task.token, lease_ms=None, progress=None, lines=told)
 
         self._run_all([caller(held[start::callers]) for start in range(callers)])
 
@@ -142,6 +168,118 @@ class Core:
 
         self._run_all([caller() for _ in range(callers)])
 
+    def relay(self, *, calls: int, size: int) -> None:
+        """As :meth:`lifecycle` of one caller, with each completion bringing the next task as its ``then``."""
+        ask = Ask(queues=(QUEUE,), worker=WORKER, max=size)
+
+        async def caller() -> None:
+            await self._queue.enqueue([_spec() for _ in range(size)])
+            for left in reversed(range(calls)):
+                tasks = await self._queue.claim(ask, wait_s=0)
+                ends = [
+                    Complete(id=task.id, token=task.token, then=(_spec(),) if left else ()) for task in tasks
+                ]
+                await self._queue.finish(ends)
+
+        self._run_all([caller()])
+
+    def waves(self, widths: Sequence[int], *, requests: int, size: int, linked: bool) -> None:
+        """Enqueues ``requests`` times some tasks with one call, and claims and completes them wave by wave.
+
+        Args:
+            widths: how many tasks each wave has.
+            size: as many at most are claimed and completed with one call.
+            linked: whether each waits for one of the wave before: the one of its place, from the first again
+                when there are no more.
+        """
+
+        async def caller() -> None:
+            for _ in range(requests):
+                await self._queue.enqueue(
+                    _linked(widths) if linked else [_spec() for _ in range(sum(widths))]
+                )
+                for width in widths:
+                    await self._drain(width, size)
+
+        self._run_all([caller()])
+
+    async def _drain(self, left: int, size: int) -> None:
+        while left:
+            ask = Ask(queues=(QUEUE,), worker=WORKER, max=min(left, size))
+            tasks = await self._queue.claim(ask, wait_s=0)
+            if tasks:
+                await self._queue.finish([Complete(id=task.id, token=task.token) for task in tasks])
+                left -= len(tasks)
+            else:
+                await self._sweep(settle_rest)
+
+    def schedule(self, count: int) -> None:
+        """Puts ``count`` schedules that tick every hour."""
+
+        async def put(number: int) -> None:
+            timing = Every(every_ms=HOUR_MS, anchor_ms=self._clock.now_ms())
+            await self._queue.scheduler.put(
+                ScheduleSpec(
+                    name=f"s{number}",
+                    timing=timing,
+                    template=Template(spec=_spec()),
+                    missed="one",
+                    overlap="allow",
+                )
+            )
+
+        self._run_all([put(number) for number in range(count)])
+
+    def fire_due(self) -> None:
+        """Makes the tasks of all schedules that are due."""
+        self._run_all([self._sweep(self._queue.scheduler.fire_due)])
+
+    async def _sweep(self, work: Slice) -> None:
+        """Slice by slice, as the sweeper does it, until nothing is left."""
+        sliced = Sliced(work)
+        sliced.full = True
+        while sliced.full:
+            await sliced.run_one(self._store, self._clock)
+
+    def page(self, filters: Filters, *, calls: int, limit: int) -> Page:
+        """Reads the same first page ``calls`` times."""
+
+        async def read() -> Page:
+            for _ in range(calls):
+                page = await self._queue.page(filters, limit=limit, cursor=None, bodies=False)
+            return page
+
+        return self._runner.run(read())
+
+    def count(self, filters: Filters, *, calls: int) -> int:
+        """Counts the same tasks ``calls`` times."""
+
+        async def count() -> int:
+            for _ in range(calls):
+                counted = await self._queue.bulker.count(filters)
+            return counted.tasks
+
+        return self._runner.run(count())
+
+    def get(self, task_id: str, *, calls: int) -> None:
+        """Reads a task ``calls`` times."""
+
+        async def read() -> None:
+            for _ in range(calls):
+                await self._queue.get(task_id)
+
+        self._runner.run(read())
+
+    def explain(self, task_id: str, *, calls: int) -> str:
+        """Explains a task ``calls`` times; what is said in the end."""
+
+        async def explain() -> str:
+            for _ in range(calls):
+                said = await self._queue.explainer.explain(task_id)
+            return said.summary
+
+        return self._runner.run(explain())
+
     def bulk_cancel(self, filters: Filters) -> None:
         """Cancels all that match, slice by slice, as the sweeper does."""
 
@@ -160,16 +298,37 @@ class Core:
         self._runner.run(gather())
 
 
-def _spec(webhook: Webhook | None = None, key: str | None = None) -> TaskSpec:
+def _spec(
+    webhook: Webhook | None = None,
+    key: str | None = None,
+    *,
+    payload: bytes = PAYLOAD,
+    after: tuple[bytes | int, ...] = (),
+) -> TaskSpec:
     # Made anew for each task, as a request's decoding does.
     return TaskSpec(
         kind=KIND,
         queue=QUEUE,
-        payload=PAYLOAD,
+        payload=payload,
         priority=128,
         run_at_ms=None,
         max_attempts=MAX_ATTEMPTS,
         lease_ms=LEASE_MS,
         webhook=webhook,
         unique_key=key,
+        after=after,
+        needs=Needs.SUCCEEDED if after else None,
     )
+
+
+def _linked(widths: Sequence[int]) -> list[TaskSpec]:
+    """The tasks of a request, wave after wave."""
+    specs = [_spec() for _ in range(widths[0])]
+    for before, width in itertools.pairwise(widths):
+        first = len(specs) - before
+        specs += [_spec(after=(first + place % before,)) for place in range(width)]
+    return specs
+
+
+def _lines(task: ClaimedTask, count: int) -> NewLines:
+    return NewLines(id=task.id, token=task.token, lines=tuple(NewLine(LINE) for _ in range(count)))

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs the benchmarks and prints tasks per second with their ratios to the baselines (see bench/README.md).
 #
-#   sh packaging/bench.sh                  all of them: about five minutes on a quiet machine
+#   sh packaging/bench.sh                  all of them: five to ten minutes on a quiet machine
 #   sh packaging/bench.sh -k http          pytest's arguments
 #
 # The databases go below .benchmarks in this clone; TQNODE_BENCH_DIR names another folder, on the disk to measure.
