@@ -57,7 +57,7 @@ class Hooks:
         return msgspec.structs.replace(self._own(asked), on=on)
 
     def of_batch(self, asked: wire.NewBatchWebhook | str | None) -> BatchHook | None:
-        """What a batch asks for, or None. One of the node's is told of all: its ``on`` is about tasks.
+        """What a batch asks for, or None.
 
         Raises:
             InvalidField: this node has no such webhook, or may not reach it.
@@ -65,7 +65,8 @@ class Hooks:
         if asked is None:
             return None
         if isinstance(asked, str):
-            return BatchHook(to=self._endpoint(asked, "webhook"))
+            on_batch = self.endpoint(asked, "webhook").on_batch
+            return BatchHook(to=self._endpoint(asked, "webhook"), on=on_batch)
         return BatchHook(to=self._own(asked), on=tuple(map(BatchEvent, dict.fromkeys(asked.on))))
 
     def _own(self, asked: wire.Webhook | wire.NewBatchWebhook) -> Webhook:

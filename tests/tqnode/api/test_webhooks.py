@@ -23,6 +23,7 @@ secret = "{SECRET}"
 secret = "{SECRET}"
 url = "{URL}"
 on = ["dead"]
+on_batch = ["finished"]
 queues = ["orders"]
 """
 
@@ -214,7 +215,7 @@ async def test_a_batch_shows_where_its_events_are_told(hooked: Served) -> None:
     }
     every = ["failure", "finished", "success"]
     plain = {"url": URL, "on": every, "max_attempts": 10}
-    named = {"endpoint": "shop", "on": every, "max_attempts": 10}
+    named = {"endpoint": "shop", "on": ["finished"], "max_attempts": 10}
     for asked, shown in ((whole, whole), ({"url": URL}, plain), ("shop", named)):
         made = await hooked.http.post("/v1/batches", json={"open": True, "webhook": asked})
         assert made.status_code == 201, made.text
