@@ -14,17 +14,17 @@ BATCH_EVENTS = ("failure", "finished", "success")
 
 def webhook_options(function: F) -> F:
     """``--webhook`` and its like, of a task."""
-    return _declared(function, ENDS, what="end")
+    return _declared(function, ENDS, told="its end is", what="end")
 
 
 def batch_webhook_options(function: F) -> F:
     """The same of a batch."""
-    return _declared(function, BATCH_EVENTS, what="event")
+    return _declared(function, BATCH_EVENTS, told="its events are", what="event")
 
 
-def _declared(function: F, choices: Sequence[str], *, what: str) -> F:
+def _declared(function: F, choices: Sequence[str], *, told: str, what: str) -> F:
     options = (
-        click.option("--webhook", metavar="NAME | URL", help=f"To whom its {what} is told: see tq webhook."),
+        click.option("--webhook", metavar="NAME | URL", help=f"To whom {told} told: see tq webhook."),
         click.option("--webhook-secret", metavar="NAME", help="With a URL: the node's secret that signs."),
         click.option(
             "--webhook-on",
