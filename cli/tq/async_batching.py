@@ -69,13 +69,18 @@ class AsyncBatching(ABC):
         """
         return await self._run(self._session.batches.add(batch_id, tasks, key=idempotency_key))
 
-    async def batch(self, batch_id: str) -> wire.Batch:
+    async def batch(self, batch_id: str, *, wait_s: float = 0.0) -> wire.Batch:
         """How a batch stands: its counts, its times, and which callbacks have come.
+
+        Args:
+            batch_id: its id.
+            wait_s: seconds for which the node is to hold its answer back until the batch has ended, a minute
+                at most unless it was told otherwise.
 
         Raises:
             BatchNotFound: there is none.
         """
-        return await self._call(batch_calls.batch(batch_id))
+        return await self._call(batch_calls.batch(batch_id, wait_s=wait_s))
 
     async def batches(self, *, limit: int | None = 100) -> list[wire.Batch]:
         """The newest batches.
@@ -106,6 +111,9 @@ class AsyncBatching(ABC):
     async def wait_batch(self, batch_id: str, *, timeout_s: float | None = None) -> wire.Batch:
         """Waits until a batch has finished and no member is pending.
 
+        The node answers when its last member ends; one that restarts meanwhile, or another one that takes
+        over, is waited for (without a timeout, five minutes at most).
+
         Args:
             batch_id: its id.
             timeout_s: seconds to wait; ``None`` is without end.
@@ -114,4 +122,4 @@ class AsyncBatching(ABC):
             WaitTimeout: it had not by then.
             BatchNotFound: there is none.
         """
-        return await self._run(self._session.batches.wait(batch_id, timeout_s=timeout_s))
+        return await self._run(self._session.wait_batch(batch_id, timeout_s=timeout_s))

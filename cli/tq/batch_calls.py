@@ -8,7 +8,8 @@ from typing import Any, TypedDict
 import msgspec
 
 from tq import wire
-from tq.calls import Call, Repeat, _checked_key, _query, _read, _reader, _segment, _write
+from tq.calls import Call, Repeat, _checked_key, _query, _read, _reader, _segment, _write, seconds
+from tq.new_tasks import is_url
 
 # A callback comes at its event, once, and waits for nothing else.
 _NONE_OF = ("delay_s", "run_at", "expires_at", "ref", "after", "unique")
@@ -29,6 +30,8 @@ class BatchOptions(TypedDict, total=False):
     """when all have ended,"""
     on_success: wire.NewTask | wire.CallbackTask | None
     """and when all have succeeded; each comes once."""
+    webhook: wire.NewBatchWebhook | str | None
+    """Whom to tell of these events: a URL, or the name of a webhook of the node's configuration."""
 
 
 def create_batch(rows: Sequence[bytes], options: BatchOptions, *, key: str) -> Call[wire.EnqueuedBatch]:
@@ -42,6 +45,8 @@ def create_batch(rows: Sequence[bytes], options: BatchOptions, *, key: str) -> C
     for event in _EVENTS:
         if event in fields:
             fields[event] = _callback(event, fields[event])
+    if isinstance(fields.get("webhook"), str) and is_url(fields["webhook"]):
+        fields["webhook"] = wire.NewBatchWebhook(url=fields["webhook"])
     head = msgspec.json.encode(wire.NewBatch(**fields))
     comma = b"" if head == b"{}" else b","
     return Call(
@@ -66,8 +71,15 @@ def add_to_batch(batch_id: str, rows: Sequence[bytes], *, key: str) -> Call[wire
     )
 
 
-def batch(batch_id: str) -> Call[wire.Batch]:
-    return _read(_path(batch_id), wire.Batch)
+def batch(batch_id: str, *, wait_s: float = 0.0) -> Call[wire.Batch]:
+    """The batch; with ``wait_s`` when it has ended, or as it stands after so many seconds."""
+    return Call(
+        method="GET",
+        path=f"{_path(batch_id)}{_query({'wait_s': seconds(wait_s)})}",
+        read=_reader(wire.Batch),
+        repeat=Repeat.READ,
+        wait_s=wait_s,
+    )
 
 
 def batch_page(*, limit: int | None, cursor: str | None) -> Call[wire.BatchPage]:

@@ -1,4 +1,4 @@
-"""What takes more than one exchange with batches: large ones, long lists, waiting."""
+"""What takes more than one exchange with batches: large ones, long lists."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import Any
 import msgspec
 
 from tq import batch_calls, errors, wire
-from tq.backoff import poll_s
 from tq.batch_calls import BatchOptions
 from tq.bounds import PAGE_ROWS
 from tq.calls import Call
 from tq.chunks import chunks
 from tq.clock import Clock
-from tq.effects import Pause, Program
+from tq.effects import Program
 from tq.ids import time_ordered_id
 
 TASKS_MAX = 10_000
@@ -85,20 +84,6 @@ class BatchPrograms:
             if cursor is None:
                 break
         return list(islice(found, limit))
-
-    def wait(self, batch_id: str, *, timeout_s: float | None) -> Program[wire.Batch]:
-        until = None if timeout_s is None else self._clock.monotonic() + timeout_s
-        polls = 0
-        while True:
-            found: wire.Batch = yield from self._exchange(batch_calls.batch(batch_id))
-            if found.state == "finished" and not found.pending:
-                return found
-            polls += 1
-            pause = poll_s(polls, fraction=self._clock.fraction())
-            left = pause if until is None else until - self._clock.monotonic()
-            if left <= 0:
-                raise errors.WaitTimeout([batch_id], timeout_s=timeout_s or 0.0, what="batch")
-            yield Pause(min(pause, left))
 
 
 def _rows(tasks: Iterable[wire.NewTask]) -> Iterable[bytes]:

@@ -1,11 +1,12 @@
-"""Waiting for the ends of tasks, and following what they tell meanwhile."""
+"""Waiting for the ends of tasks and batches, and following what they tell meanwhile."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TypeVar
 
-from tq import calls, errors, waiting_calls, wire
+from tq import batch_calls, calls, errors, waiting_calls, wire
 from tq.backoff import poll_s
 from tq.clock import Clock
 from tq.effects import Emit, Pause, Program
@@ -18,6 +19,16 @@ WAIT_S = 30.0
 """For how long the node is asked to hold an answer back."""
 AWAY_S = 300.0
 """For how long a node that is away is waited for, where the wait itself has no end."""
+
+
+def task_ended(task: wire.Task) -> bool:
+    """Whether a task is final."""
+    return task.state in FINAL_STATES
+
+
+def batch_ended(batch: wire.Batch) -> bool:
+    """Whether a batch has finished, and no member is pending that somebody had retried since."""
+    return batch.state == "finished" and not batch.pending
 
 
 class Patience:
@@ -95,12 +106,20 @@ class Endings:
         patience = Patience(self._clock, timeout_s)
         tasks: list[wire.Task] = []
         while len(tasks) < len(wanted):
-            task = yield from self._ended(wanted[len(tasks)], patience)
-            if task.state not in FINAL_STATES:
+            ask = partial(calls.get, wanted[len(tasks)])
+            task = yield from self._ended(ask, task_ended, patience)
+            if not task_ended(task):
                 unfinished = yield from self._unfinished(wanted[len(tasks) :])
                 raise errors.WaitTimeout(unfinished, timeout_s=timeout_s or 0.0)
             tasks.append(task)
         return tasks
+
+    def wait_batch(self, batch_id: str, *, timeout_s: float | None) -> Program[wire.Batch]:
+        patience = Patience(self._clock, timeout_s)
+        found = yield from self._ended(partial(batch_calls.batch, batch_id), batch_ended, patience)
+        if not batch_ended(found):
+            raise errors.WaitTimeout([batch_id], timeout_s=timeout_s or 0.0, what="batch")
+        return found
 
     def result(self, task_id: str, *, timeout_s: float | None) -> Program[wire.Task]:
         """The task, which has succeeded and has what its result was."""
@@ -132,14 +151,16 @@ class Endings:
             if not page.lines:
                 yield from patience.rest()
 
-    def _ended(self, task_id: str, patience: Patience) -> Program[wire.Task]:
-        """The task when it has ended, or as it stands when the wait is over."""
+    def _ended(
+        self, ask: Callable[..., calls.Call[T]], ended: Callable[[T], bool], patience: Patience
+    ) -> Program[T]:
+        """What is asked for when it has ended, or as it stands when the wait is over."""
         while True:
             wait_s = patience.ask_s(self._wait_s)
             last = patience.over
-            task = yield from self._ask(calls.get(task_id, wait_s=wait_s), patience)
-            if task is not None and (task.state in FINAL_STATES or last or patience.over):
-                return task
+            found = yield from self._ask(ask(wait_s=wait_s), patience)
+            if found is not None and (ended(found) or last or patience.over):
+                return found
             yield from patience.rest()
 
     def _ask(self, call: calls.Call[T], patience: Patience) -> Program[T | None]:
@@ -165,6 +186,6 @@ class Endings:
         unfinished = []
         for task_id in ids:
             task = yield from self._exchange.run(calls.get(task_id))
-            if task.state not in FINAL_STATES:
+            if not task_ended(task):
                 unfinished.append(task_id)
         return unfinished

@@ -121,6 +121,9 @@ class Session:
     def wait(self, ids: Iterable[str], *, timeout_s: float | None) -> Program[list[wire.Task]]:
         return self._endings.wait(ids, timeout_s=timeout_s)
 
+    def wait_batch(self, batch_id: str, *, timeout_s: float | None) -> Program[wire.Batch]:
+        return self._endings.wait_batch(batch_id, timeout_s=timeout_s)
+
     def result(self, task_id: str, *, timeout_s: float | None) -> Program[wire.Task]:
         return self._endings.result(task_id, timeout_s=timeout_s)
 

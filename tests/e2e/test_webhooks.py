@@ -1,4 +1,4 @@
-"""Webhooks on real nodes: each end of a task is told, whatever is killed, and each has one delivery."""
+"""Webhooks on real nodes: each end of a task, and event of a batch, is told, whatever is killed, and once."""
 
 import random
 import socket
@@ -16,7 +16,7 @@ from tests.e2e.processes import NodeProcess, running_node
 from tests.e2e.receiver import ALLOW, Receiver, hooks_file, receiving
 from tests.e2e.three_nodes import three_nodes
 from tests.waiting import eventually
-from tq.wire import Fixed, Webhook
+from tq.wire import Fixed, NewBatchWebhook, Webhook
 
 QUEUE = "tqnode.webhooks"
 SOON = Fixed(delay_s=0.2)
@@ -163,13 +163,67 @@ def test_kills_in_the_middle_lose_no_event_and_double_no_delivery(tmp_path: Path
     assert {len(bodies) for bodies in receiver.bodies.values()} == {1}
 
 
+BATCHES = 30
+MEMBERS = 12
+
+
+@pytest.mark.timeout(600)  # a start for each kill, on a loaded machine
+def test_kills_in_the_middle_leave_each_event_of_a_batch_told_once(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    chance = random.Random(11)
+    flags = ("--webhooks-file", hooks_file(tmp_path), *ALLOW, "--crashes-max", "1000")
+    told = NewBatchWebhook(url=receiver.url, max_attempts=1000, retry=SOON)
+    good, bad = (tq.new_task(kind, queue="q", max_attempts=1000) for kind in ("good", "bad"))
+    with running_node(tmp_path, *flags) as node:
+        stop = threading.Event()
+        worker = threading.Thread(target=work, args=(node, stop))
+        with tq.Client(node.url, timeout_s=WITHIN_S, retries=1000) as client:
+            wanted: Counter[tuple[str, str]] = Counter()
+            for number in range(BATCHES):
+                members = [good] * MEMBERS + [bad] * (number % 2)
+                batch = client.enqueue_batch(members, webhook=told, on_finished=tq.new_task("after")).id
+                events = ("failure", "finished") if number % 2 else ("finished", "success")
+                wanted.update((batch, f"batch.{event}") for event in events)
+            client.enqueue_batch([good] * MEMBERS)
+            worker.start()
+            for _ in range(KILLS):
+                stop.wait(chance.choice([0.05, 0.2, 0.5, 1.0]))
+                node.kill()
+                node.restart()
+            for batch in {batch for batch, _ in wanted}:
+                assert client.wait_batch(batch, timeout_s=240).total >= MEMBERS
+            eventually(lambda: receiver.told() == wanted, within_s=240)
+            stop.set()
+            worker.join(30)
+            node.kill()
+            node.restart()
+            counts = {"succeeded": wanted.total()}
+            eventually(lambda: client.queue(QUEUE).counts == counts, within_s=WITHIN_S)
+            found = [tq.value(task.meta)["webhook"] for task in client.list(queue=QUEUE)]
+            assert Counter((about["of"], about["type"]) for about in found) == wanted
+            assert client.count(kind="after").count == BATCHES
+        assert node.stop() == 0
+    assert receiver.wrong == []
+    assert {len(bodies) for bodies in receiver.bodies.values()} == {1}
+    finished = [event["data"] for event in receiver.events if event["type"] == "batch.finished"]
+    assert all(data["state"] == "finished" and data["on_finished"]["task"] for data in finished)
+
+
 def work(node: NodeProcess, stop: threading.Event) -> None:
-    """Completes what there is, whatever becomes of the node meanwhile."""
+    """Completes what there is, or fails what is bad, whatever becomes of the node meanwhile."""
     with tq.Client(node.url, timeout_s=5, retries=0) as client:
         while not stop.is_set():
             try:
                 tasks = client.claim("w", queues=["q"], max=5, wait_s=0.2, lease_s=2.0)
-                client.outcomes([tq.wire.CompleteOutcome(id=task.id, token=task.token) for task in tasks])
+                client.outcomes(
+                    [
+                        tq.wire.FailOutcome(id=task.id, token=task.token, retry=False)
+                        if task.kind == "bad"
+                        else tq.wire.CompleteOutcome(id=task.id, token=task.token)
+                        for task in tasks
+                    ]
+                )
             except tq.TqError:
                 stop.wait(0.02)
 

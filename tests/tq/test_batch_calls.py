@@ -66,6 +66,28 @@ def test_what_is_no_task_is_refused() -> None:
         batch_calls.create_batch([], {"on_success": "k"}, key="i")  # type: ignore[typeddict-item]  # on purpose
 
 
+@pytest.mark.parametrize(
+    ("webhook", "expected"),
+    [
+        ("https://example.com", {"url": "https://example.com", "on": ["failure", "finished", "success"]}),
+        ("shop", "shop"),
+        (
+            wire.NewBatchWebhook(url="https://example.com", secret="s", on=["finished"]),
+            {"url": "https://example.com", "secret": "s", "on": ["finished"]},
+        ),
+    ],
+)
+def test_a_webhook_is_a_name_or_a_url_or_all_that_one_can_have(webhook: Any, expected: Any) -> None:
+    call = batch_calls.create_batch([], {"webhook": webhook}, key="i")
+    assert sent(call) == {"tasks": [], "webhook": expected}
+
+
+def test_a_batch_is_waited_for_as_long_as_was_said() -> None:
+    assert batch_calls.batch("b").path == "/v1/batches/b"
+    call = batch_calls.batch("b", wait_s=2.5)
+    assert (call.path, call.wait_s, call.repeat) == ("/v1/batches/b?wait_s=2.5", 2.5, Repeat.READ)
+
+
 @pytest.mark.parametrize("batch_id", ["", ".", ".."])
 def test_an_id_that_would_name_the_collection_is_refused(batch_id: str) -> None:
     for call in (batch_calls.batch, batch_calls.close_batch, batch_calls.cancel_batch):

@@ -51,6 +51,34 @@ def test_waiting_too_long_names_the_unfinished() -> None:
     assert clock.now == pytest.approx(1005.0)
 
 
+def test_a_batch_is_waited_for_until_nothing_of_it_is_pending() -> None:
+    clock = ManualClock()
+    waits: list[str] = []
+
+    def node(effect: Effect) -> Reply:
+        assert isinstance(effect, Send)
+        waits.append(effect.request.url.partition("?")[2])
+        # It finishes, has a member retried, and ends again; the node holds no answer back.
+        age = clock.now - 1000
+        state = "running" if age < 3 else "finished"
+        return reply(batch_row(state=state, pending=0 if age >= 6 else 1))
+
+    found = Drive(session(clock).wait_batch(IDS[0], timeout_s=None), node, clock).result
+    assert (found.state, found.pending) == ("finished", 0)
+    assert 1006 <= clock.now < 1010
+    assert waits[:2] == ["", "wait_s=30"]
+    assert len(waits) < 50
+    clock = ManualClock()
+    with pytest.raises(errors.WaitTimeout, match="batch"):
+        Drive(session(clock).wait_batch(IDS[0], timeout_s=2.0), node, clock)
+    assert clock.now == pytest.approx(1002.0)
+
+
+def batch_row(**fields: Any) -> dict[str, Any]:
+    counts = {"total": 1, "succeeded": 0, "dead": 0, "cancelled": 0}
+    return {"id": IDS[0], "created_at": "2026-01-31T12:00:00.000Z", **counts, **fields}
+
+
 def test_waiting_for_no_time_looks_once() -> None:
     clock = ManualClock()
     node = Tasks(clock, {IDS[0]: clock.now, IDS[1]: clock.now})

@@ -154,11 +154,16 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
     "delete_limit": (("n",), {}, None),
     "enqueue_batch": (
         ([tq.new_task("k")],),
-        {"name": "n", "on_success": tq.new_task("done"), "idempotency_key": "i"},
+        {
+            "name": "n",
+            "on_success": tq.new_task("done"),
+            "webhook": "https://x.example",
+            "idempotency_key": "i",
+        },
         {"id": ID, **ENQUEUED},
     ),
     "add_to_batch": ((ID, [tq.new_task("k")]), {"idempotency_key": "i"}, {"id": ID, **ENQUEUED}),
-    "batch": ((ID,), {}, BATCH),
+    "batch": ((ID,), {"wait_s": 1}, BATCH),
     "batches": ((), {"limit": 5}, {"batches": [BATCH]}),
     "close_batch": ((ID,), {}, BATCH),
     "cancel_batch": ((ID,), {}, BATCH),

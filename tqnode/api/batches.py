@@ -1,6 +1,7 @@
 """Batches: made, looked at, added to, closed, cancelled."""
 
 import hashlib
+from contextlib import suppress
 
 import msgspec
 from msgspec import Raw
@@ -11,12 +12,14 @@ from tqnode.api.convert import ms_of
 from tqnode.api.decode import Decoder, within
 from tqnode.api.dependencies import DEPENDENCY_ERRORS
 from tqnode.api.filters import CURSOR_CHARS_MAX, LIMIT
-from tqnode.api.query import integer, one, query_of
+from tqnode.api.hooks import WEBHOOK_ERRORS
+from tqnode.api.query import integer, one, query_of, seconds
 from tqnode.api.route import Parameter, Route
 from tqnode.api.stamps import stamp, stamp_or_none
 from tqnode.api.tasks import IDEMPOTENCY_KEY, idempotency_of
-from tqnode.errors import BadRequest, InvalidCursor, InvalidField
-from tqnode.queue.batches import Batch, BatchSpec, Made
+from tqnode.api.views import retry_of
+from tqnode.errors import BadRequest, Draining, InvalidCursor, InvalidField
+from tqnode.queue.batches import Batch, BatchHook, BatchSpec, Made
 from tqnode.queue.callbacks import META_KEY
 from tqnode.queue.membership import BatchEvent
 from tqnode.queue.schedules import Template
@@ -24,12 +27,18 @@ from tqnode.task import Idempotency
 
 _new = Decoder(wire.NewBatch)
 _tasks = Decoder(list[wire.NewTask])
+_WAIT = Parameter(
+    name="wait_s",
+    schema={"type": "number", "minimum": 0, "default": 0},
+    about="Answer when the batch has ended, or as it stands after so long.",
+)
 _object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 _UNKNOWN = ["batch_not_found"]
 _OF_ENQUEUE = [
     "batch_too_large",
     *DEPENDENCY_ERRORS,
+    *WEBHOOK_ERRORS,
     "unique_conflict",
     "idempotency_mismatch",
     "queue_full",
@@ -51,6 +60,7 @@ async def create(call: Call) -> Reply:
             for event in BatchEvent
             if (task := getattr(new, f"on_{event}")) is not None
         },
+        webhook=call.context.hooks.of_batch(new.webhook),
     )
     tasks = call.context.conversion.specs(new.tasks, now_ms, field="tasks")
     try:
@@ -111,8 +121,17 @@ def _made_of(made: Made) -> wire.EnqueuedBatch:
 
 
 async def read(call: Call) -> Reply:
-    """One batch."""
-    return json_reply(200, _batch_of(await call.context.queue.batcher.get(call.uuid())))
+    """One batch; when it has ended, if it is waited for."""
+    context, batch_id = call.context, call.uuid()
+    batcher = context.queue.batcher
+    if call.scope["query_string"]:
+        query = query_of(call.scope, (_WAIT.name,))
+        wait_s = seconds(query, _WAIT.name, high=context.config.read_wait_s_max)
+        if wait_s:
+            with suppress(Draining):
+                waiting = batcher.wait(batch_id, wait_s=wait_s)
+                return json_reply(200, _batch_of(await context.waiting.run(waiting, call.receive)))
+    return json_reply(200, _batch_of(await batcher.get(batch_id)))
 
 
 async def read_page(call: Call) -> Reply:
@@ -159,7 +178,19 @@ def _batch_of(batch: Batch) -> wire.Batch:
         finished_at=stamp_or_none(batch.finished_at_ms),
         succeeded_at=stamp_or_none(batch.succeeded_at_ms),
         cancelled_at=stamp_or_none(batch.cancelled_at_ms),
+        webhook=None if batch.webhook is None else _webhook_of(batch.webhook),
         **callbacks,
+    )
+
+
+def _webhook_of(hook: BatchHook) -> wire.BatchWebhook:
+    return wire.BatchWebhook(
+        endpoint=hook.to.endpoint,
+        url=hook.to.url,
+        secret=hook.to.secret,
+        on=[event.value for event in hook.on],
+        max_attempts=hook.to.max_attempts,
+        retry=retry_of(hook.to.retry),
     )
 
 
@@ -199,6 +230,7 @@ ROUTES = [
         name="get_batch",
         about="One batch: how its members stand, and which callbacks have come.",
         answers={200: wire.Batch},
+        parameters=[_WAIT],
         errors=_UNKNOWN,
     ),
     Route(

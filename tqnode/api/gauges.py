@@ -52,7 +52,9 @@ def gauges_of(stats: Stats, queue: Queue) -> Iterator[Metric]:
     yield size
     yield GaugeMetricFamily("tq_waiting_claims", "Claims that wait for a task.", value=len(queue.waiting))
     yield GaugeMetricFamily(
-        "tq_waiting_reads", "Clients that wait for a task's end or log lines.", value=len(queue.onlookers)
+        "tq_waiting_reads",
+        "Clients that wait for the end of a task or batch, or for log lines.",
+        value=len(queue.onlookers),
     )
     yield GaugeMetricFamily(
         "tq_event_followers", "Clients that follow the events.", value=queue.hub.followers

@@ -1,18 +1,20 @@
-"""From a task's wish to have its end told to what the core stores; what is wrong with it is told at once."""
+"""From what a task or a batch asks of webhooks to what the core stores; what is wrong is told at once."""
 
-from msgspec.json import Encoder
+import msgspec
 
 from tq import wire
 from tqnode.config import Config
 from tqnode.delivery.endpoints import DEFAULT, Endpoint, Endpoints
 from tqnode.delivery.target import BadUrl, Policy, parse
 from tqnode.errors import InvalidField
+from tqnode.queue.batches import BatchHook
+from tqnode.queue.membership import BatchEvent
 from tqnode.queue.webhooks import QUEUE
 from tqnode.task import TaskState, Webhook
 
 WEBHOOK_ERRORS = ("unknown_webhook", "reserved_queue")
 
-_encode = Encoder().encode
+_encode = msgspec.json.Encoder().encode
 
 
 def open_queue(queue: str, field: str = "queue") -> None:
@@ -51,13 +53,29 @@ class Hooks:
             return None if name is None else self._endpoint(name, "webhook")
         if isinstance(asked, str):
             return self._endpoint(asked, "webhook")
+        on = tuple(map(TaskState, dict.fromkeys(asked.on)))
+        return msgspec.structs.replace(self._own(asked), on=on)
+
+    def of_batch(self, asked: wire.NewBatchWebhook | str | None) -> BatchHook | None:
+        """What a batch asks for, or None.
+
+        Raises:
+            InvalidField: this node has no such webhook, or may not reach it.
+        """
+        if asked is None:
+            return None
+        if isinstance(asked, str):
+            on_batch = self.endpoint(asked, "webhook").on_batch
+            return BatchHook(to=self._endpoint(asked, "webhook"), on=on_batch)
+        return BatchHook(to=self._own(asked), on=tuple(map(BatchEvent, dict.fromkeys(asked.on))))
+
+    def _own(self, asked: wire.Webhook | wire.NewBatchWebhook) -> Webhook:
         self.url(asked.url, "webhook.url")
         self.secret(asked.secret, "webhook.secret")
         attempts = asked.max_attempts
         return Webhook(
             url=asked.url,
             secret=asked.secret,
-            on=tuple(map(TaskState, dict.fromkeys(asked.on))),
             max_attempts=self._config.webhook_max_attempts if attempts is None else attempts,
             retry=None if asked.retry is None else _encode(asked.retry),
         )

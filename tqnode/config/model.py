@@ -104,10 +104,18 @@ class Config:
         20_000, "Most claims that wait at a time.", unit="claims", low=1, high=1_000_000
     )
     read_wait_s_max: float = setting(
-        60.0, "Longest wait for a task's end or log lines.", unit="seconds", low=0, high=600
+        60.0,
+        "Longest wait for the end of a task or batch, or for log lines.",
+        unit="seconds",
+        low=0,
+        high=600,
     )
     waiting_reads_max: int = setting(
-        20_000, "Most clients that wait for a task's end or log lines.", unit="clients", low=1, high=1_000_000
+        20_000,
+        "Most clients that wait for the end of a task or batch, or for log lines.",
+        unit="clients",
+        low=1,
+        high=1_000_000,
     )
     writer_backlog_max: int = setting(
         20_000, "Most writes that wait for the disk at a time.", unit="writes", low=1, high=1_000_000

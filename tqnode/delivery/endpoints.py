@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from tqnode.delivery.signature import read_secret
 from tqnode.delivery.target import BadUrl, parse
+from tqnode.queue.membership import BatchEvent
 from tqnode.task import FINAL, TaskState
 
 DEFAULT: Final = "default"
@@ -22,7 +23,8 @@ FILE_BYTES_MAX: Final = 1024 * 1024
 ENTRIES_MAX: Final = 1000
 SECRETS_MAX: Final = 4
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,199}", re.ASCII)
-_KEYS: Final = ("secret", "secret_file", "url", "on", "queues")
+_KEYS: Final = ("secret", "secret_file", "url", "on", "on_batch", "queues")
+_EVENTS: Final = tuple(event.value for event in BatchEvent)
 
 
 class EndpointsError(Exception):
@@ -37,7 +39,8 @@ class Endpoint:
         name: its own.
         secrets: the keys; the first one is the newest.
         url: None for a secret alone.
-        on: the ends that are told of.
+        on: the ends of tasks that are told of.
+        on_batch: the same of what batches come to.
         queues: those whose tasks tell of their ends here without saying so.
     """
 
@@ -45,6 +48,7 @@ class Endpoint:
     secrets: tuple[bytes, ...] = field(repr=False)
     url: str | None = None
     on: tuple[TaskState, ...] = tuple(sorted(FINAL))
+    on_batch: tuple[BatchEvent, ...] = tuple(BatchEvent)
     queues: tuple[str, ...] = ()
 
 
@@ -133,10 +137,20 @@ def _entry(path: Path, name: str, value: Any) -> Endpoint:
     on = _texts(where, value, "on") or tuple(sorted(FINAL))
     if not set(on) <= FINAL:
         raise EndpointsError(f"{where} on must be a list of {', '.join(sorted(FINAL))}")
+    on_batch = _texts(where, value, "on_batch") or _EVENTS
+    if not set(on_batch) <= {*_EVENTS}:
+        raise EndpointsError(f"{where} on_batch must be a list of {', '.join(_EVENTS)}")
     queues = _texts(where, value, "queues")
     if queues and url is None:
         raise EndpointsError(f"{where} queues need a url")
-    return Endpoint(name, _secrets(where, path, value), url, tuple(map(TaskState, on)), queues)
+    return Endpoint(
+        name=name,
+        secrets=_secrets(where, path, value),
+        url=url,
+        on=tuple(map(TaskState, on)),
+        on_batch=tuple(map(BatchEvent, on_batch)),
+        queues=queues,
+    )
 
 
 def _texts(where: str, value: Mapping[str, Any], key: str) -> tuple[str, ...]:

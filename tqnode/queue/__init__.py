@@ -100,7 +100,15 @@ class Queue:
         firing = Firing(enqueuer=self._enqueuer, manager=self._manager, metrics=metrics)
         self.scheduler = Scheduler(store, firing, limit=config.schedules_max)
         self.limits = Limiter(store, limit=config.limits_max)
-        self.batcher = Batcher(store, enqueuer=self._enqueuer, movement=movement, rng=rng)
+        self.onlookers = Onlookers(limit=config.waiting_reads_max)
+        self.batcher = Batcher(
+            store,
+            enqueuer=self._enqueuer,
+            movement=movement,
+            rng=rng,
+            clock=clock,
+            onlookers=self.onlookers,
+        )
         treatment = Treatment(manager=self._manager, enqueuer=self._enqueuer, clock=clock)
         self.bulker = Bulker(store, treatment, clock=clock, rng=rng, config=config)
         self.keeper = Keeper(config, metrics=metrics, movement=movement)
@@ -111,7 +119,6 @@ class Queue:
         self.hub = Hub(
             boot=f"{rng.bits(48):012x}", kept=config.events_kept, followers_max=config.event_streams_max
         )
-        self.onlookers = Onlookers(limit=config.waiting_reads_max)
         self.results = Results(store, clock, self.onlookers)
         self.logs = Logs(store, clock, config=config, metrics=metrics, onlookers=self.onlookers)
         self.registry = Registry(store, self.keeper, self.logs, rng, limit=config.workers_max)

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
-from tqnode.clock import Rng
+from tqnode import ids
+from tqnode.clock import Clock, Rng
+from tqnode.errors import NotFound, Overloaded
 from tqnode.queue import batches
 from tqnode.queue.batches import Batch, BatchPage, BatchSpec, Made
 from tqnode.queue.callbacks import Callbacks
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.moves import Movement
+from tqnode.queue.onlookers import Onlookers
 from tqnode.store import Store, Tx
 from tqnode.task import Idempotency, TaskSpec
 
@@ -20,13 +23,26 @@ class Batcher:
         enqueuer: makes their tasks.
         movement: cancels their tasks.
         rng: the ids' random bits.
+        clock: the node's clock.
+        onlookers: where clients wait.
     """
 
-    def __init__(self, store: Store, *, enqueuer: Enqueuer, movement: Movement, rng: Rng) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        enqueuer: Enqueuer,
+        movement: Movement,
+        rng: Rng,
+        clock: Clock,
+        onlookers: Onlookers,
+    ) -> None:
         self._store = store
         self._enqueuer = enqueuer
         self._movement = movement
         self._rng = rng
+        self._clock = clock
+        self._onlookers = onlookers
         self.callbacks = Callbacks(enqueuer)
 
     async def create(
@@ -65,6 +81,37 @@ class Batcher:
             NotFound: there is none.
         """
         return await self._store.read(lambda reader: batches.read(reader, batch_id))
+
+    async def wait(self, batch_id: str, *, wait_s: float) -> Batch:
+        """The batch once it has ended, or as it stands after ``wait_s`` seconds or when the node drains.
+
+        Raises:
+            NotFound: there is none, or it was deleted meanwhile.
+            Overloaded: too many wait already, and the batch has not ended.
+        """
+        try:
+            awaited = ids.seq_of(ids.parse(batch_id))
+        except ValueError:
+            raise NotFound("batch", batch_id) from None
+        deadline = self._clock.monotonic() + wait_s
+        try:
+            onlooker = self._onlookers.join(awaited)
+        except Overloaded:
+            batch = await self.get(batch_id)
+            if batch.ended:
+                return batch
+            raise
+        try:
+            batch = await self.get(batch_id)
+            while not batch.ended:
+                left_s = deadline - self._clock.monotonic()
+                there_is_more = left_s > 0 and await self._onlookers.news(onlooker, within_s=left_s)
+                batch = await self.get(batch_id)
+                if not there_is_more:
+                    break
+            return batch
+        finally:
+            self._onlookers.leave(onlooker)
 
     async def page(self, *, limit: int, cursor: str | None) -> BatchPage:
         """Batches, newest first, below the cursor.

@@ -21,7 +21,7 @@ from tqnode.queue.schedules import Template
 from tqnode.sql import statement
 from tqnode.store.readers import Reader
 from tqnode.store.tx import Row, Tx
-from tqnode.task import FINAL, Enqueued, Idempotency, Reason, TaskSpec, TaskState
+from tqnode.task import FINAL, Enqueued, Idempotency, Reason, TaskSpec, TaskState, Webhook
 
 _INSERT = statement("insert_batch")
 _INSERT_CALLBACK = statement("insert_batch_callback")
@@ -50,6 +50,14 @@ class BatchState(StrEnum):
     """Its members have all ended, once at least: a person may have had some retried since."""
 
 
+class BatchHook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whom to tell of a batch's events."""
+
+    to: Webhook
+    """Its ``on`` says nothing here: it is about ends of tasks."""
+    on: tuple[BatchEvent, ...] = tuple(BatchEvent)
+
+
 class BatchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A batch to make.
 
@@ -57,11 +65,13 @@ class BatchSpec(msgspec.Struct, frozen=True, kw_only=True):
         name: for people.
         open: whether more tasks are to come before it may finish.
         callbacks: the task to enqueue at each event.
+        webhook: whom to tell of the events.
     """
 
     name: str | None = None
     open: bool = False
     callbacks: Mapping[BatchEvent, Template] = {}
+    webhook: BatchHook | None = None
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -102,6 +112,12 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """and when all had succeeded, each the first time."""
     cancelled_at_ms: int | None
     callbacks: tuple[Callback, ...] = ()
+    webhook: BatchHook | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has finished and none of its members was retried since, or all of those have ended."""
+        return self.state is BatchState.FINISHED and not self.pending
 
 
 class BatchPage(msgspec.Struct, frozen=True):
@@ -114,6 +130,7 @@ class BatchPage(msgspec.Struct, frozen=True):
 _encode = msgspec.json.Encoder().encode
 _template = msgspec.json.Decoder(Template).decode
 _made = msgspec.json.Decoder(Made).decode
+_hook = msgspec.json.Decoder(BatchHook).decode
 
 
 def template_of(stored: bytes, payload: bytes) -> Template:
@@ -143,7 +160,9 @@ def create(
         return _made(known)
     (seq,) = tx.take_seqs(1)
     packed = ids.pack(at_ms=tx.id_ms, seq=seq, nonce=rng.bits(ids.NONCE_BITS))
-    tx.run(_INSERT, {"seq": seq, "id": packed, "name": spec.name, "now_ms": tx.now_ms})
+    hook = None if spec.webhook is None else _encode(spec.webhook)
+    fields = {"seq": seq, "id": packed, "name": spec.name, "now_ms": tx.now_ms, "webhook": hook}
+    tx.run(_INSERT, fields)
     rows = []
     for event, template in spec.callbacks.items():
         bare = msgspec.structs.replace(template, spec=msgspec.structs.replace(template.spec, payload=b""))
@@ -291,6 +310,7 @@ def remove_idle(tx: Tx, limit: int, *, age_ms: int) -> int:
     if seqs:
         tx.run(_DELETE, {"seqs": listed(seqs)})
         tx.run(_DELETE_CALLBACKS, {"seqs": listed(seqs)})
+        tx.effects.batches += seqs
     return len(seqs)
 
 
@@ -334,4 +354,5 @@ def _batch_of(row: Row) -> Batch:
         finished_at_ms=row[12],
         succeeded_at_ms=row[13],
         cancelled_at_ms=row[14],
+        webhook=None if row[16] is None else _hook(row[16]),
     )

@@ -1,4 +1,4 @@
-"""Acts on what batches have come to: enqueues their callbacks, and tells whoever listens.
+"""Acts on what batches have come to: enqueues their callbacks, and tells whoever asked or listens.
 
 The sweeper has it done. An event is a row from the transaction that brought it about until the one that acts
 on it: neither a crash nor a new leader can lose it, or find it acted upon and still there.
@@ -12,6 +12,7 @@ import msgspec
 
 from tqnode import ids
 from tqnode.errors import QueueFull
+from tqnode.queue.batch_telling import tell
 from tqnode.queue.batches import Batch, read, template_of
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.membership import BatchEvent
@@ -78,6 +79,10 @@ class Callbacks:
                 tx.effects.due_ms.append(due_ms)
                 return
             tx.run(_NOTE, where | {"task": ids.parse(made.id)})
+            if batch.webhook is not None:
+                # It tells which task the callback has become.
+                batch = read(tx, batch.id)
+        tell(tx, batch, event)
         for listener in self._listeners:
             listener(tx, batch, event)
         tx.run(_DELETE, where)

@@ -77,6 +77,7 @@ def _judge(tx: Tx, batch: int, rows: list[Row]) -> None:
     if dead and failed_ms is None:
         come.append(BatchEvent.FAILURE)
     if not (pending or is_open):
+        tx.effects.batches.append(batch)
         if finished_ms is None:
             come.append(BatchEvent.FINISHED)
         if succeeded == total and succeeded_ms is None and cancelled_ms is None:

@@ -1,6 +1,6 @@
 -- name: insert_batch
-INSERT INTO batch (seq, id, name, open, created_at_ms, changed_at_ms)
-VALUES (:seq, :id, :name, 1, :now_ms, :now_ms)
+INSERT INTO batch (seq, id, name, open, created_at_ms, changed_at_ms, webhook)
+VALUES (:seq, :id, :name, 1, :now_ms, :now_ms, :webhook)
 
 -- name: insert_batch_callback
 INSERT INTO batch_callback (batch, event, spec, payload) VALUES (?, ?, ?, ?)
@@ -27,12 +27,12 @@ INSERT INTO batch_event (batch, event, due_ms) VALUES (?, ?, ?)
 
 -- name: read_batch
 SELECT seq, id, name, open, total, pending, succeeded, dead, cancelled, created_at_ms, changed_at_ms,
-    failed_at_ms, finished_at_ms, succeeded_at_ms, cancelled_at_ms, cancelled_through
+    failed_at_ms, finished_at_ms, succeeded_at_ms, cancelled_at_ms, cancelled_through, webhook
 FROM batch WHERE seq = :seq AND id = :id
 
 -- name: list_batches
 SELECT seq, id, name, open, total, pending, succeeded, dead, cancelled, created_at_ms, changed_at_ms,
-    failed_at_ms, finished_at_ms, succeeded_at_ms, cancelled_at_ms, cancelled_through
+    failed_at_ms, finished_at_ms, succeeded_at_ms, cancelled_at_ms, cancelled_through, webhook
 FROM batch WHERE seq < :before ORDER BY seq DESC LIMIT :limit
 
 -- name: read_batch_callbacks

@@ -60,7 +60,18 @@ class TaskNews(msgspec.Struct, frozen=True):
 class Effects:
     """What a group of operations did that others wait for; published once it is answered."""
 
-    __slots__ = ("due_ms", "events", "freed", "inserts", "moves", "news", "ready", "resumed", "steered")
+    __slots__ = (
+        "batches",
+        "due_ms",
+        "events",
+        "freed",
+        "inserts",
+        "moves",
+        "news",
+        "ready",
+        "resumed",
+        "steered",
+    )
 
     def __init__(self) -> None:
         self.inserts: list[tuple[str, Sequence[Row]]] = []
@@ -78,6 +89,8 @@ class Effects:
         """Times something was put off to."""
         self.freed: list[tuple[str | None, str | None]] = []
         """(queue or None for all, limit key or None for any) of each slot or token that claims may have."""
+        self.batches: list[int] = []
+        """Row numbers of batches that are closed and have nothing pending, or are gone."""
 
     def entered(self, queue: str, kind: str, priority: int, state: TaskState, run_at_ms: int) -> None:
         """Notes that a task may be claimed: a ready one at once, a scheduled one from ``run_at_ms`` on."""
@@ -97,6 +110,7 @@ class Effects:
             self.due_ms,
             self.freed,
             self.news,
+            self.batches,
         )
 
     def mark(self) -> tuple[int, ...]:
@@ -112,6 +126,7 @@ class Effects:
             len(self.due_ms),
             len(self.freed),
             len(self.news),
+            len(self.batches),
         )
 
     def cut(self, mark: tuple[int, ...]) -> None:

@@ -19,6 +19,7 @@ from tq.commands.base import (
     node_options,
     note,
 )
+from tq.commands.telling import batch_webhook_of, batch_webhook_options
 from tq.commands.values import Duration
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def batch() -> None:
         "tq batch create images.ndjson --on-success publish --on-failure alarm",
         "tq batch create - --name nightly --on-finished report --wait < tasks.ndjson",
         "id=$(tq batch create --open --on-success publish)",
+        "tq batch create images.ndjson --webhook https://example.com/hook --webhook-on finished",
     ),
 )
 @click.argument("file", metavar="[FILE | -]", required=False)
@@ -72,6 +74,7 @@ def batch() -> None:
     "--callback-queue", shell_complete=complete_queues, help="The queue of these (default: default)."
 )
 @click.option("--callback-payload", metavar="JSON | @FILE", help="The payload of these.")
+@batch_webhook_options
 @click.option("--wait", is_flag=True, help="Wait until it has ended; exits as tq batch wait does.")
 @click.option("--wait-timeout", type=Duration(), help="Give up waiting after this long.")
 @json_option("the batch's id and each task's as JSON")
@@ -95,10 +98,10 @@ def create(
         raise click.UsageError("--open and --wait exclude each other: close it first")
     if file is None and not is_open:
         raise click.UsageError("name a file of tasks, or - for standard input; or say --open")
-    callbacks = _callbacks(options)
+    callbacks, webhook = _callbacks(options), batch_webhook_of(options)
     tasks = [] if file is None else _tasks(file)
     with connect() as client:
-        made = client.enqueue_batch(tasks, name=name, open=is_open, **callbacks)
+        made = client.enqueue_batch(tasks, name=name, open=is_open, webhook=webhook, **callbacks)
         _tell_duplicates(sum(row.duplicate for row in made.results))
         if wait:
             note(f"batch {made.id}")
@@ -364,6 +367,8 @@ def _facts(found: "Batch") -> Iterator[tuple[str, str]]:
         if callback is not None:
             what = f"{callback.kind} in {callback.queue}"
             yield event.replace("_", " "), f"{what}: task {callback.task}" if callback.task else what
+    if found.webhook is not None:
+        yield "webhook", f"{found.webhook.endpoint or found.webhook.url} ({', '.join(found.webhook.on)})"
 
 
 batch.params.extend(node_options())

@@ -1,10 +1,11 @@
 """Waits for a batch, and shows on a terminal how far it is."""
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
 from tq.commands.base import failure, note
-from tq.commands.wait import PAUSE_FIRST_S, PAUSE_GROWTH, PAUSE_MAX_S
+from tq.commands.wait import HELD_S, PAUSE_FIRST_S, PAUSE_GROWTH, PAUSE_MAX_S
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -32,6 +33,7 @@ def watch(
         tq.errors.TqError: the first question was not answered. Later on, a node that is away is waited for.
     """
     from tq.clock import SystemClock
+    from tq.endings import batch_ended
     from tq.errors import Busy, TqUnavailable
 
     clock = clock or SystemClock()
@@ -49,12 +51,30 @@ def watch(
                     raise
                 trouble = failure(error).message
             left = None if until is None else until - clock.monotonic()
-            ended = not trouble and found.state == "finished" and not found.pending
-            if ended or (left is not None and left <= 0):
+            if (not trouble and batch_ended(found)) or (left is not None and left <= 0):
                 return found
             screen.show(found, clock.monotonic() - began, trouble)
-            clock.pause(pause if left is None else min(pause, left))
+            if not trouble:
+                rest_s = pause if screen.shown else HELD_S
+                rest_s = rest_s if left is None else min(rest_s, left)
+                _rest(client, batch_id, rest_s, pause_s=pause, clock=clock)
+            else:
+                clock.pause(pause if left is None else min(pause, left))
             pause = min(pause * PAUSE_GROWTH, PAUSE_MAX_S)
+
+
+def _rest(client: "Client", batch_id: str, wait_s: float, *, pause_s: float, clock: "Clock") -> None:
+    """Lets time pass; the end of the batch cuts it short."""
+    from tq.endings import batch_ended
+    from tq.errors import TqError
+
+    until = clock.monotonic() + wait_s
+    # The next question tells what is wrong.
+    with contextlib.suppress(TqError):
+        if batch_ended(client.batch(batch_id, wait_s=wait_s)):
+            return
+    # A node that answers early, or is away, is not asked at once again.
+    clock.pause(max(0.0, min(until - clock.monotonic(), pause_s)))
 
 
 class _Screen:
@@ -63,9 +83,11 @@ class _Screen:
     def __init__(self) -> None:
         self._live: Live | None = None
         self._troubled = False
+        self.shown = sys.stderr.isatty()
+        """Whether somebody sees how far the batch is, and not its end alone."""
 
     def __enter__(self) -> "_Screen":
-        if sys.stderr.isatty():
+        if self.shown:
             from rich.live import Live
 
             from tq.output import console

@@ -110,7 +110,16 @@ from tq.wire.schedule import (
     ScheduleTask,
 )
 from tq.wire.task import Task, TaskError, TaskPage
-from tq.wire.webhook import FinalState, TaskWebhook, Webhook, WebhookTest, WebhookTested
+from tq.wire.webhook import (
+    BatchEvent,
+    BatchWebhook,
+    FinalState,
+    NewBatchWebhook,
+    TaskWebhook,
+    Webhook,
+    WebhookTest,
+    WebhookTested,
+)
 from tq.wire.worker import (
     HeldLease,
     LeaseStatus,
@@ -128,8 +137,10 @@ __all__ = [
     "Answer",
     "AppendLines",
     "Batch",
+    "BatchEvent",
     "BatchPage",
     "BatchState",
+    "BatchWebhook",
     "Bulk",
     "BulkAction",
     "BulkFilter",
@@ -190,6 +201,7 @@ __all__ = [
     "Moment",
     "Name",
     "NewBatch",
+    "NewBatchWebhook",
     "NewBulk",
     "NewLimit",
     "NewLine",

@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from tq.wire.enqueue import Enqueued, NewTask
 from tq.wire.names import Answer, Id, Label, LimitKey, Name, PositiveSeconds, Priority, Request, Stamp, Tag
 from tq.wire.retry import RetryPolicy
-from tq.wire.webhook import Webhook
+from tq.wire.webhook import BatchWebhook, NewBatchWebhook, Webhook
 
 BatchState = Literal["open", "running", "finished"]
 
@@ -38,7 +38,7 @@ class NewBatch(Request, kw_only=True):
     """A batch with its first tasks; an ``open`` one can't finish before it is closed.
 
     ``on_failure`` is enqueued when the first member is dead, ``on_finished`` when all have ended,
-    ``on_success`` when all have succeeded: each once.
+    ``on_success`` when all have succeeded: each once. ``webhook`` is told of the same events.
     """
 
     tasks: list[NewTask] = []
@@ -47,6 +47,7 @@ class NewBatch(Request, kw_only=True):
     on_failure: CallbackTask | None = None
     on_finished: CallbackTask | None = None
     on_success: CallbackTask | None = None
+    webhook: NewBatchWebhook | Name | None = None
 
 
 class EnqueuedBatch(Answer, kw_only=True):
@@ -91,6 +92,7 @@ class Batch(Answer, kw_only=True):
     on_failure: Callback | None = None
     on_finished: Callback | None = None
     on_success: Callback | None = None
+    webhook: BatchWebhook | None = None
 
 
 class BatchPage(Answer, kw_only=True):

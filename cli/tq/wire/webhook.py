@@ -1,4 +1,4 @@
-"""Webhooks: whom a task tells of its end, and how one is tried out."""
+"""Webhooks: whom a task tells of its end, or a batch of its events, and how one is tried out."""
 
 from typing import Annotated, Literal
 
@@ -8,6 +8,7 @@ from tq.wire.names import Answer, Name, Request
 from tq.wire.retry import RetryPolicy
 
 FinalState = Literal["succeeded", "dead", "cancelled"]
+BatchEvent = Literal["failure", "finished", "success"]
 
 
 class Webhook(Request, kw_only=True):
@@ -22,6 +23,33 @@ class Webhook(Request, kw_only=True):
         default_factory=lambda: ["succeeded", "dead", "cancelled"]
     )
     max_attempts: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    retry: RetryPolicy | None = None
+
+
+class NewBatchWebhook(Request, kw_only=True):
+    """Where the events of a batch are told, as :class:`Webhook` says it of the end of a task.
+
+    ``on`` says which: ``failure`` when the first member is dead, ``finished`` when all have ended,
+    ``success`` when all have succeeded.
+    """
+
+    url: Annotated[str, Meta(min_length=1)]
+    secret: Name | None = None
+    on: Annotated[list[BatchEvent], Meta(min_length=1, max_length=3)] = field(
+        default_factory=lambda: ["failure", "finished", "success"]
+    )
+    max_attempts: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    retry: RetryPolicy | None = None
+
+
+class BatchWebhook(Answer, kw_only=True):
+    """Where a batch's events are told: at the node's ``endpoint`` of that name, or at ``url``."""
+
+    endpoint: Name | None = None
+    url: str | None = None
+    secret: Name | None = None
+    on: list[BatchEvent]
+    max_attempts: int | None = None
     retry: RetryPolicy | None = None
 
 

@@ -94,6 +94,23 @@ def test_what_makes_no_sense_is_refused(
     assert told in err
 
 
+def test_create_says_whom_to_tell_of_which_events(capsys: pytest.CaptureFixture[str], tasks: str) -> None:
+    hook = "https://example.com/hook"
+    flags = ("--webhook", hook, "--webhook-secret", "shop", "--webhook-on", "finished")
+    with serving(Say(201, MADE), Say(201, MADE)) as server:
+        for more in (flags, ("--webhook", "shop")):
+            assert run(capsys, "batch", "create", tasks, *more, "--url", server.url)[0] == 0
+    told = [json.loads(got.body)["webhook"] for got in server.got]
+    assert told == [{"url": hook, "secret": "shop", "on": ["finished"]}, "shop"]
+
+
+def test_get_shows_whom_it_tells(capsys: pytest.CaptureFixture[str]) -> None:
+    webhook = {"url": "https://example.com/hook", "on": ["failure", "finished"], "max_attempts": 10}
+    with serving(Say(200, batch(webhook=webhook))) as server:
+        code, out, _ = run(capsys, "batch", "get", ID, "--url", server.url)
+    assert (code, facts_of(out)["webhook"]) == (0, ["https://example.com/hook (failure, finished)"])
+
+
 def test_an_open_batch_needs_no_file(capsys: pytest.CaptureFixture[str]) -> None:
     with serving(Say(201, {"id": ID, "results": []})) as server:
         code, out, _ = run(capsys, "batch", "create", "--open", "--json", "--url", server.url)
@@ -157,7 +174,7 @@ def test_wait_tells_the_end_by_its_exit_code(
         found = run(capsys, "batch", "wait", ID, "--url", server.url)
     assert found[0] == code
     assert found[1].startswith(f"{ID}  finished  ")
-    assert len(server.got) == 3
+    assert [got.path.partition("?")[2] for got in server.got] == ["", "wait_s=30", ""]
 
 
 def test_wait_gives_up_in_time(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,11 +1,13 @@
 """Batches over HTTP."""
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.tqnode.api.conftest import Serve, Served, problem
+from tests.waiting import eventually_async
 
 NONE = "0198c0de-0000-7000-8000-000000000000"
 
@@ -141,6 +143,12 @@ async def test_batches_and_their_members_are_listed(served: Served) -> None:
         ({"on_finished": {"kind": "k" * 201}}, "invalid_field", "on_finished.kind"),
         ({"on_failure": {"kind": "k", "meta": {"batch": 1}}}, "invalid_field", "on_failure.meta.batch"),
         ({"on_failure": {"kind": "k", "meta": []}}, "invalid_field", "on_failure.meta"),
+        ({"webhook": "nobody"}, "unknown_webhook", "webhook"),
+        ({"webhook": {"url": "https://example.com", "secret": "no"}}, "unknown_webhook", "webhook.secret"),
+        ({"webhook": {"url": "ftp://example.com"}}, "invalid_field", "webhook.url"),
+        ({"webhook": {"url": "https://example.com", "on": ["dead"]}}, "invalid_field", "webhook.on[0]"),
+        ({"webhook": {"url": "https://example.com", "on": []}}, "invalid_field", "webhook.on"),
+        ({"webhook": {"url": "https://example.com", "endpoint": "a"}}, "unknown_field", "webhook.endpoint"),
     ],
 )
 async def test_what_is_wrong_is_told_with_its_place(
@@ -159,6 +167,10 @@ async def test_what_is_wrong_is_told_with_its_place(
         ("POST", f"/v1/batches/{NONE}/close", (404, "batch_not_found", None)),
         ("POST", f"/v1/batches/{NONE}/cancel", (404, "batch_not_found", None)),
         ("GET", "/v1/batches/x", (422, "invalid_field", "id")),
+        ("GET", f"/v1/batches/{NONE}?wait_s=1", (404, "batch_not_found", None)),
+        ("GET", f"/v1/batches/{NONE}?wait_s=61", (422, "invalid_field", "wait_s")),
+        ("GET", f"/v1/batches/{NONE}?wait_s=soon", (422, "invalid_field", "wait_s")),
+        ("GET", f"/v1/batches/{NONE}?at=now", (422, "unknown_field", "at")),
         ("GET", "/v1/batches?limit=0", (422, "invalid_field", "limit")),
         ("GET", "/v1/batches?cursor=x", (400, "invalid_cursor", "cursor")),
         ("GET", "/v1/batches?state=open", (422, "unknown_field", "state")),
@@ -180,3 +192,44 @@ async def test_adding_is_refused_as_enqueueing_is(served: Served) -> None:
     assert problem(await served.http.post(url, json=twice)) == (422, "duplicate_ref", "[1].ref")
     gone = await served.http.post(f"/v1/batches/{NONE}/tasks", json=[{"kind": "k"}])
     assert problem(gone) == (404, "batch_not_found", None)
+
+
+async def waits(served: Served, batch_id: str) -> "asyncio.Task[httpx.Response]":
+    """A request that waits for a batch by now."""
+    there = len(served.queue.onlookers)
+    asking = asyncio.create_task(served.http.get(f"/v1/batches/{batch_id}?wait_s=30"))
+    await eventually_async(lambda: len(served.queue.onlookers) > there)
+    return asking
+
+
+async def test_a_read_that_waits_is_answered_when_the_batch_has_ended(served: Served) -> None:
+    made = await make(served, 2)
+    asking = await waits(served, made["id"])
+    for _ in range(2):
+        assert not asking.done()
+        await complete(served)
+    answer = (await asyncio.wait_for(asking, 10)).json()
+    assert (answer["state"], answer["succeeded"]) == ("finished", 2)
+    again = await asyncio.wait_for(served.http.get(f"/v1/batches/{made['id']}?wait_s=30"), 10)
+    assert again.json() == answer
+
+
+async def test_a_wait_that_is_over_is_answered_with_the_batch_as_it_stands(served: Served) -> None:
+    made = await make(served, 1)
+    answer = await served.http.get(f"/v1/batches/{made['id']}?wait_s=0.05")
+    assert (answer.status_code, answer.json()["state"]) == (200, "running")
+
+
+async def test_a_drain_answers_who_waits_and_who_comes_with_the_batch_as_it_stands(served: Served) -> None:
+    made = await make(served, 1)
+    asking = await waits(served, made["id"])
+    served.draining.set()
+    later = await served.http.get(f"/v1/batches/{made['id']}?wait_s=30")
+    for answer in (await asyncio.wait_for(asking, 10), later):
+        assert (answer.status_code, answer.json()["state"]) == (200, "running")
+
+
+async def test_a_client_that_goes_away_is_waited_for_no_longer(served: Served) -> None:
+    asking = await waits(served, (await make(served, 1))["id"])
+    asking.cancel()
+    await eventually_async(lambda: len(served.queue.onlookers) == 0)

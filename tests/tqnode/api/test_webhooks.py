@@ -23,6 +23,7 @@ secret = "{SECRET}"
 secret = "{SECRET}"
 url = "{URL}"
 on = ["dead"]
+on_batch = ["finished"]
 queues = ["orders"]
 """
 
@@ -202,3 +203,35 @@ async def test_only_so_many_trials_go_on_at_a_time(hooked: Served) -> None:
         go_on.set()
         told = await asyncio.gather(*trials)
         assert [one["delivered"] for one in told] == [True] * TRIALS_MAX
+
+
+async def test_a_batch_shows_where_its_events_are_told(hooked: Served) -> None:
+    whole = {
+        "url": URL,
+        "secret": "shop",
+        "on": ["success", "failure"],
+        "max_attempts": 3,
+        "retry": {"type": "fixed", "delay_s": 1.0},
+    }
+    every = ["failure", "finished", "success"]
+    plain = {"url": URL, "on": every, "max_attempts": 10}
+    named = {"endpoint": "shop", "on": ["finished"], "max_attempts": 10}
+    for asked, shown in ((whole, whole), ({"url": URL}, plain), ("shop", named)):
+        made = await hooked.http.post("/v1/batches", json={"open": True, "webhook": asked})
+        assert made.status_code == 201, made.text
+        batch = await hooked.http.get(f"/v1/batches/{made.json()['id']}")
+        assert batch.json()["webhook"] == shown
+    listed = (await hooked.http.get("/v1/batches")).json()["batches"]
+    assert [batch["webhook"] for batch in listed] == [named, plain, whole]
+
+
+async def test_the_event_of_a_batch_is_the_batch_as_a_read_of_it(hooked: Served) -> None:
+    body = {"name": "n", "webhook": {"url": URL, "on": ["finished"]}, "on_finished": {"kind": "done"}}
+    made = (await hooked.http.post("/v1/batches", json=body)).json()
+    await hooked.store.write(lambda tx: hooked.queue.batcher.fire_due(tx, 100))
+    listed = (await hooked.http.get(f"/v1/tasks?queue={QUEUE}&payload=true")).json()["tasks"]
+    (event,) = [task["payload"] for task in listed]
+    shown = (await hooked.http.get(f"/v1/batches/{made['id']}")).json()
+    del shown["webhook"]
+    assert (event["type"], event["data"]) == ("batch.finished", shown)
+    assert shown["on_finished"]["task"]

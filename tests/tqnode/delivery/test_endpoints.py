@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tqnode.delivery.endpoints import EndpointsError, read
+from tqnode.queue.membership import BatchEvent
 from tqnode.task import TaskState
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -28,7 +29,8 @@ def test_a_file_names_secrets_and_endpoints(tmp_path: Path) -> None:
     file = written(
         tmp_path,
         f'[default]\nsecret = "{SECRET}"\n'
-        '[shop]\nsecret_file = "other"\nurl = "https://example.com/x"\non = ["dead"]\nqueues = ["orders"]\n',
+        '[shop]\nsecret_file = "other"\nurl = "https://example.com/x"\non = ["dead"]\nqueues = ["orders"]\n'
+        'on_batch = ["success"]\n',
     )
     endpoints = read(file)
     default, shop = endpoints.find("default"), endpoints.find("shop")
@@ -36,6 +38,7 @@ def test_a_file_names_secrets_and_endpoints(tmp_path: Path) -> None:
     assert shop is not None
     assert (default.url, len(default.secrets)) == (None, 1)
     assert (shop.url, shop.on, len(shop.secrets)) == ("https://example.com/x", (TaskState.DEAD,), 2)
+    assert (default.on_batch, shop.on_batch) == (tuple(BatchEvent), (BatchEvent.SUCCESS,))
     assert (endpoints.of_queue("orders"), endpoints.of_queue("default")) == ("shop", None)
     assert "secret" not in repr(default)
 
@@ -51,6 +54,7 @@ def test_a_file_names_secrets_and_endpoints(tmp_path: Path) -> None:
         (f'[a]\nsecret = "{SECRET}"\ncolour = 1', "unknown key"),
         (f'[a]\nsecret = "{SECRET}"\nurl = "ftp://x"', "must begin with https"),
         (f'[a]\nsecret = "{SECRET}"\non = ["ready"]', "on must be a list"),
+        (f'[a]\nsecret = "{SECRET}"\non_batch = ["dead"]', "on_batch must be a list"),
         (f'[a]\nsecret = "{SECRET}"\nqueues = ["q"]', "queues need a url"),
         ("[a]\nsecret = []", "1 to 4 secrets"),
         ('[a]\nsecret_file = "missing"', "cannot be read"),

@@ -20,12 +20,15 @@ from tests.tqnode.nodes import Core, complete, fail, open_core, snooze
 from tests.tqnode.queue.batching import CALLBACKS, batch_spec, get
 from tests.tqnode.queue.families import child
 from tqnode.errors import BatchCancelled, BatchFinished, Overloaded, WrongState
-from tqnode.queue.batches import BatchState
-from tqnode.task import FINAL, Needs, TaskState
+from tqnode.queue.batches import BatchHook, BatchState
+from tqnode.queue.membership import BatchEvent
+from tqnode.queue.webhooks import QUEUE
+from tqnode.task import FINAL, Needs, TaskState, Webhook
 
 T = TypeVar("T")
 picks = st.integers(0, 1_000)
 SUCCEEDED, DEAD, CANCELLED = TaskState.SUCCEEDED, TaskState.DEAD, TaskState.CANCELLED
+HOOK = Webhook(url="https://example.com/hook")
 KEPT: dict[str, Any] = {"keep_succeeded_s": -1, "keep_cancelled_s": -1, "keep_dead_s": -1}
 
 
@@ -40,6 +43,8 @@ class Group:
     gone: Counter[TaskState] = field(default_factory=Counter)
     """Deleted members, by what they are counted as."""
     events: list[str] = field(default_factory=list)
+    told: frozenset[BatchEvent] = frozenset()
+    """What its webhook is told of."""
 
 
 class Batches(RuleBasedStateMachine):
@@ -83,7 +88,8 @@ class Batches(RuleBasedStateMachine):
         """Draws from the rows, and from nothing else, what each batch must have come to by now."""
         rows = self.run(
             self.core.rows(
-                "SELECT hex(t.id), t.state FROM task t WHERE t.queue <> 'callbacks' ORDER BY t.finished_at_ms"
+                f"SELECT hex(id), state FROM task WHERE queue NOT IN ('{CALLBACKS}', '{QUEUE}')"
+                " ORDER BY finished_at_ms"
             )
         )
         self.before = {task_id: TaskState(state) for task_id, state in rows}
@@ -140,10 +146,14 @@ class Batches(RuleBasedStateMachine):
 
     # -- what is done ------------------------------------------------------------------------------
 
-    @rule(wanted=tasks, open=st.booleans())
-    def create(self, wanted: list[tuple[set[int], Needs, int]], open: bool) -> None:
-        made = self.run(self.core.queue.batcher.create(batch_spec(open=open), self.specs(wanted)))
-        self.groups[made.id] = Group(made.id, open)
+    @rule(wanted=tasks, open=st.booleans(), told=st.frozensets(st.sampled_from(BatchEvent)))
+    def create(
+        self, wanted: list[tuple[set[int], Needs, int]], open: bool, told: frozenset[BatchEvent]
+    ) -> None:
+        hook = BatchHook(to=HOOK, on=tuple(sorted(told))) if told else None
+        spec = batch_spec(open=open, webhook=hook)
+        made = self.run(self.core.queue.batcher.create(spec, self.specs(wanted)))
+        self.groups[made.id] = Group(made.id, open, told=told)
         self.joined(made.tasks, made.id)
 
     @rule(wanted=tasks)
@@ -242,6 +252,17 @@ class Batches(RuleBasedStateMachine):
         )
         expected = [(group.id, f"on_{event}") for group in self.groups.values() for event in group.events]
         assert sorted(made) == sorted(expected)
+        delivered = self.run(
+            self.core.rows(
+                "SELECT json_extract(payload, '$.data.id'), json_extract(payload, '$.type')"
+                f" FROM task JOIN task_body USING (seq) WHERE queue = '{QUEUE}'"
+            )
+        )
+        asked = {group.id: group.told for group in self.groups.values()}
+        told = [
+            (batch, kind.replace("on_", "batch.")) for batch, kind in expected if kind[3:] in asked[batch]
+        ]
+        assert sorted(delivered) == sorted(told)
         assert self.run(self.core.count("batch_event")) == 0
 
     # -- what always holds -------------------------------------------------------------------------

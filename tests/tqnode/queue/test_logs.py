@@ -150,7 +150,7 @@ async def test_lines_wake_nobody_who_waits_for_the_end(core: Core) -> None:
     task = await core.running()
     waiting = asyncio.create_task(core.queue.results.wait(task.id, wait_s=LONG_S))
     await eventually_async(lambda: len(core.queue.onlookers) == 1)
-    (onlooker,) = core.queue.onlookers._by_task[next(iter(core.queue.onlookers._by_task))]
+    ((onlooker,),) = core.queue.onlookers._by_awaited.values()
     await core.queue.logs.append(lines_of(task, "a"))
     assert not onlooker.woken.is_set()
     await core.complete(task)
