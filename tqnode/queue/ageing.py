@@ -88,38 +88,46 @@ class AgedLanes(Lanes):
     def _levels(self) -> list[tuple[Rank, int]]:
         """The priorities that have tasks, each with the rank of the first one; the best comes last."""
         best: dict[int, Rank] = {}
-        for row, _ in self._lines():
+        for row, _, _ in self._first():
             rank = self._rank(*row[:3])
             best[row[0]] = min(rank, best.get(row[0], rank))
         return sorted(((rank, priority) for priority, rank in best.items()), reverse=True)
 
     def _in_order(self) -> Iterator[Row]:
         """All tasks, the best first."""
-        heap = [(self._rank(*row[:3]), row, line) for row, line in self._lines()]
+        heap = [(self._rank(*row[:3]), row, kind, tasks) for row, kind, tasks in self._first()]
         heapify(heap)
+        lines: dict[tuple[int, str | None, str], Line] = {}
         while heap:
-            _, row, line = heap[0]
+            _, row, kind, tasks = heap[0]
             yield row
+            which = (row[0], kind, tasks)
+            line = lines.get(which)
+            if line is None:
+                read = partial(self._read, tasks, kind, row[0])
+                line = lines[which] = Line(None, read, expected=_PART, start=1)
             after = line.next()
             if after is None:
                 heappop(heap)
             else:
-                heapreplace(heap, (self._rank(*after[:3]), after, line))
+                heapreplace(heap, (self._rank(*after[:3]), after, kind, tasks))
 
-    def _lines(self) -> Iterator[tuple[Row, Line]]:
-        """The first task of each priority, without and with a key, of each kind if need be; and its line."""
+    def _first(self) -> Iterator[tuple[Row, str | None, str]]:
+        """The first task of each priority, without and with a key, of each kind if need be.
+
+        With it come the kind, and the statement that reads those behind it.
+        """
         if self._kinds is None:
-            yield from self._lines_of(_LEVELS, _UNKEYED, None)
+            yield from ((row, None, _UNKEYED) for row in self._heads_of(_LEVELS, None))
         else:
             for kind in self._kinds:
-                yield from self._lines_of(_LEVELS_OF_KIND, _UNKEYED_OF_KIND, kind)
+                yield from ((row, kind, _UNKEYED_OF_KIND) for row in self._heads_of(_LEVELS_OF_KIND, kind))
         if self._keyed:
             for kind in self._kinds_with_keys():
-                yield from self._lines_of(_KEYED_LEVELS, _KEYED, kind)
+                yield from ((row, kind, _KEYED) for row in self._heads_of(_KEYED_LEVELS, kind))
 
-    def _lines_of(self, levels: str, tasks: str, kind: str | None) -> Iterator[tuple[Row, Line]]:
-        for row in self._tx.all(levels, self._params(low=self._low, kind=kind)):
-            yield row, Line(None, partial(self._read, tasks, kind, row[0]), expected=_PART, start=1)
+    def _heads_of(self, levels: str, kind: str | None) -> list[Row]:
+        return self._tx.all(levels, self._params(low=self._low, kind=kind))
 
     def _read(self, tasks: str, kind: str | None, priority: int, limit: int) -> list[Row]:
         return self._tx.all(tasks, self._params(kind=kind, low=priority, high=priority, max=limit))

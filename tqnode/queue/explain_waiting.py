@@ -162,8 +162,8 @@ def _ageing(view: View, milli: int) -> Cause:
     return Cause(
         "ageing",
         f"It stands in the line of the queue {task.queue}, whose tasks gain {milli / 1000:g} priority per "
-        f"minute: its {task.priority} has grown to {effective}. Those that have grown higher go before it, and "
-        "of the same those that could run earlier.",
+        f"minute: its {task.priority} has grown to {effective}. Those that have grown higher go before it, "
+        "and of the same those that could run earlier.",
         {
             "priority": task.priority,
             "effective_priority": effective,
