@@ -18,8 +18,9 @@ CALLS = 10
         ("a limit by number", {"depth_max": 1_000_000}),
         ("a limit by bytes", {"bytes_max": 1 << 40}),
         ("defaults and retention", {"priority": 7, "keep_dead_s": -1}),
+        ("priorities that grow", {"age_milli": 500}),
     ],
-    ids=["depth", "bytes", "defaults"],
+    ids=["depth", "bytes", "defaults", "ageing"],
 )
 def test_lifecycles_in_a_queue_with_settings(
     folder: Path, duel: Duel, name: str, changes: dict[str, Any]

@@ -4,6 +4,8 @@ import msgspec
 
 from tqnode.task import UNSAID, Given, TaskSpec, TaskState
 
+PRIORITY_MAX = 255
+
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):
     """A time in which no tasks are given out."""
@@ -35,6 +37,8 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Most waiting tasks."""
     bytes_max: int | None = None
     """Most bytes of payload and meta in its waiting and running tasks."""
+    age_milli: int | None = None
+    """Thousandths of a priority that its ready tasks gain in a minute; None: they gain nothing."""
 
     @property
     def given(self) -> Given:
@@ -46,6 +50,17 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             retry=self.retry,
             timeout_ms=self.timeout_ms,
         )
+
+
+def aged(priority: int, milli: int, waited_ms: int) -> int:
+    """What a task's priority has grown to.
+
+    Args:
+        priority: its own.
+        milli: thousandths of a priority that it gains in a minute.
+        waited_ms: for how long it could have run; less than 0 while the clock is set back.
+    """
+    return min(PRIORITY_MAX, priority + max(0, waited_ms) * milli // 60_000_000)
 
 
 NO_SETTINGS = QueueSettings()
@@ -67,6 +82,8 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, QueueSettings] = {}
     given: dict[str, Given] = {}
     """Of the queues that have defaults of their own."""
+    ages: dict[str, int] = {}
+    """The ``age_milli`` of the queues that have it."""
     counted: frozenset[str] = frozenset()
     """The queues whose bytes are counted; the empty name is the node."""
 

@@ -27,6 +27,8 @@ class QueueOptions(TypedDict, total=False):
     """Most waiting tasks."""
     bytes_max: int | None
     """Most bytes of payload and meta in its waiting and running tasks."""
+    age_per_minute: float | None
+    """How much priority its ready tasks gain in each minute that they wait."""
 
 
 def pause(

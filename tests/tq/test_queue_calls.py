@@ -35,6 +35,13 @@ def test_settings_that_are_none_are_sent_and_others_are_not() -> None:
     assert msgspec.json.decode(call.body) == {"lease_s": None, "depth_max": 5, "retry": retry}
 
 
+def test_priority_that_grows_is_set_and_read() -> None:
+    call = queue_calls.set_queue("q", {"age_per_minute": 0.5})
+    assert call.body == b'{"age_per_minute":0.5}'
+    answer = b'{"queue":"q","paused":false,"counts":{},"settings":{"age_per_minute":0.5}}'
+    assert queue_calls.settings("q").read(answer).age_per_minute == 0.5
+
+
 def test_a_setting_that_does_not_exist_is_refused() -> None:
     with pytest.raises(TypeError):
         queue_calls.set_queue("q", {"colour": "red"})  # type: ignore[typeddict-unknown-key] # the point

@@ -100,6 +100,9 @@ def test_migrations_are_numbered_without_a_gap_from_one(database_of: str) -> Non
 QUICK = {
     "find_claimable": "task_ready (",
     "find_claimable_of_kind": "task_ready_of_kind",
+    "find_levels": "task_ready (queue=? AND priority=?)",
+    "find_levels_of_kind": "task_ready_of_kind (queue=? AND kind=? AND priority=?)",
+    "find_keyed_levels": "task_keyed (queue=? AND kind=? AND priority=?)",
     "claim_tasks": "INTEGER PRIMARY KEY",
     "read_running": "INTEGER PRIMARY KEY",
     "complete_tasks": "INTEGER PRIMARY KEY",

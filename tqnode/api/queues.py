@@ -123,6 +123,9 @@ def _changes_of(asked: wire.QueueChanges, conversion: Conversion) -> dict[str, A
     if "timeout_s" in changes:
         timeout_s = changes.pop("timeout_s")
         changes["timeout_ms"] = None if timeout_s is None else max(1, ms_of(timeout_s))
+    if "age_per_minute" in changes:
+        age = changes.pop("age_per_minute")
+        changes["age_milli"] = None if age is None else max(1, round(age * 1000))
     if changes.get("retry") is not None:
         changes["retry"] = _encode(changes["retry"])
     return changes
@@ -162,6 +165,7 @@ def settings_of(settings: QueueSettings) -> wire.QueueSettings:
         keep_dead_s=settings.keep_dead_s,
         depth_max=settings.depth_max,
         bytes_max=settings.bytes_max,
+        age_per_minute=None if settings.age_milli is None else settings.age_milli / 1000,
     )
 
 

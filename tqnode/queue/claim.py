@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from heapq import merge
 from itertools import islice, repeat
 from typing import Any
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.queue import token
+from tqnode.queue.ageing import AgedLanes
 from tqnode.queue.controls import controls_of
 from tqnode.queue.inputs import with_inputs
 from tqnode.queue.lanes import Lanes, Walk
@@ -77,8 +79,10 @@ def claim(tx: Tx, ask: Ask, rng: Rng, walk: Walk | None = None) -> list[ClaimedT
             "now_ms": tx.now_ms,
             "max": wanted,
         }
-        if known[1]:
-            rows, room = _claim_limited(tx, ask, params, room, lanes=known[1], walk=walk)
+        if known[1] or queue in controls.ages:
+            rows, room = _claim_limited(
+                tx, ask, params, room, lanes=known[1], walk=walk, milli=controls.ages.get(queue)
+            )
             if walk.next is not None and not rows:
                 break  # The queues after it have their turn when it is known that this one has nothing.
         else:
@@ -103,10 +107,10 @@ def _claim_plain(tx: Tx, ask: Ask, params: dict[str, Any], room: int) -> tuple[l
 
 
 def _claim_limited(
-    tx: Tx, ask: Ask, params: dict[str, Any], room: int, *, lanes: int, walk: Walk
+    tx: Tx, ask: Ask, params: dict[str, Any], room: int, *, lanes: int, walk: Walk, milli: int | None
 ) -> tuple[list[Row], int]:
     """As :func:`_claim_plain` from any other queue; the rows end with the tasks' keys."""
-    line = Lanes(
+    line = (Lanes if milli is None else partial(AgedLanes, milli))(
         tx,
         rules_of(tx),
         params["queue"],

@@ -5,9 +5,11 @@ from typing import Any
 
 import msgspec
 
+from tqnode.errors import InvalidField
 from tqnode.queue import roster
 from tqnode.queue.controls import changed, settings_of
 from tqnode.queue.quotas import count_bytes
+from tqnode.queue.rules import rules_of
 from tqnode.settings import NO_SETTINGS, QueueSettings
 from tqnode.sql import statement
 from tqnode.store.tx import Tx
@@ -28,8 +30,16 @@ def configure(tx: Tx, name: str, changes: Mapping[str, Any], *, queues_max: int)
         All settings that it has now.
 
     Raises:
+        InvalidField: its tasks are to gain priority, but it has a fair limit.
         QueueFull: there are too many queues already.
     """
+    rule = rules_of(tx).on_queue(name)
+    if changes.get("age_milli") is not None and rule is not None and rule.fair:
+        raise InvalidField(
+            f"the limit {rule.name} has the keys of {name} take turns within each priority, which is not to "
+            "be had with priorities that grow: make that limit one without fair first",
+            field="age_per_minute",
+        )
     row = tx.one(_READ, {"queue": name})
     if row is None:
         roster.add(tx, name, queues_max=queues_max, wanted=(name,))

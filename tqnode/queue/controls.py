@@ -68,5 +68,6 @@ def _read(tx: Tx) -> Controls:
         draining=frozenset(row[0] for row in rows if row[6]),
         settings=settings,
         given={queue: mine for queue, mine in given.items() if mine != _NOTHING_GIVEN},
+        ages={queue: mine.age_milli for queue, mine in settings.items() if mine.age_milli is not None},
         counted=frozenset(queue for (queue,) in tx.all(_READ_COUNTED)),
     )

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from tqnode import ids
+from tqnode.queue.controls import settings_of
 from tqnode.queue.explain_view import Cause, View, counted, cut, from_now, span
+from tqnode.settings import aged
 from tqnode.sql import statement
 from tqnode.store.tx import Row
 from tqnode.task import FINAL, WAITING, Needs, TaskState
@@ -11,6 +13,7 @@ from tqnode.task import FINAL, WAITING, Needs, TaskState
 _PARENTS = statement("explain_parents")
 _AHEAD = statement("count_ahead")
 _AHEAD_OF_KIND = statement("count_ahead_of_kind")
+_SETTINGS = statement("read_settings")
 
 PARENTS_TOLD = 10
 """Parents that are named; of all others the number is said."""
@@ -118,6 +121,11 @@ def ahead(view: View) -> Iterator[Cause]:
     task = view.task
     if task.state is not TaskState.READY:
         return
+    (stored,) = view.reader.one(_SETTINGS, {"queue": task.queue}) or (None,)
+    milli = settings_of(stored).age_milli
+    if milli is not None:
+        yield _ageing(view, milli)
+        return
     which = {
         "queue": task.queue,
         "kind": task.kind,
@@ -144,6 +152,25 @@ def ahead(view: View) -> Iterator[Cause]:
     else:
         text = f"It is the first in the line of the queue {task.queue}."
     yield Cause("ahead" if all_kinds else "first", text, facts)
+
+
+def _ageing(view: View, milli: int) -> Cause:
+    """What its priority has grown to: with time, those before it and behind it change places."""
+    task = view.task
+    waited_ms = max(0, view.now_ms - task.run_at_ms)
+    effective = aged(task.priority, milli, waited_ms)
+    return Cause(
+        "ageing",
+        f"It stands in the line of the queue {task.queue}, whose tasks gain {milli / 1000:g} priority per "
+        f"minute: its {task.priority} has grown to {effective}. Those that have grown higher go before it, "
+        "and of the same those that could run earlier.",
+        {
+            "priority": task.priority,
+            "effective_priority": effective,
+            "age_per_minute": milli / 1000,
+            "waited_ms": waited_ms,
+        },
+    )
 
 
 def _bounded(count: int, *, verb: bool = True) -> str:

@@ -363,13 +363,16 @@ class Lanes:
 
     def _each(self, sql: str, params: Params) -> list[list[Row]]:
         """What there is with a key; of each kind that is asked for or, if any is, that there is."""
+        return [self._tx.all(sql, {**params, "kind": kind}) for kind in self._kinds_with_keys()]
+
+    def _kinds_with_keys(self) -> tuple[str, ...]:
         if self._keyed_kinds is None:
             if self._kinds is None:
                 found = [kind for (kind,) in self._tx.all(_KINDS, {"queue": self._queue})]
                 self._keyed_kinds = tuple(found)
             else:
                 self._keyed_kinds = self._kinds
-        return [self._tx.all(sql, {**params, "kind": kind}) for kind in self._keyed_kinds]
+        return self._keyed_kinds
 
     def _between(self, low: int, high: int, limit: int) -> Params:
         return self._params(low=low, high=high, max=limit)

@@ -7,6 +7,7 @@ import msgspec
 
 from tqnode.errors import InvalidCursor, InvalidField, NotFound
 from tqnode.queue.buckets import look_again
+from tqnode.queue.controls import controls_of
 from tqnode.queue.rows import Reads
 from tqnode.queue.rules import Rule, forget_rules, rule_of
 from tqnode.sql import statement
@@ -80,7 +81,8 @@ def put(tx: Tx, spec: LimitSpec, *, limit: int) -> tuple[Rule, bool]:
         The limit, and whether it is new.
 
     Raises:
-        InvalidField: another one is on the same tasks, or there are too many already.
+        InvalidField: another one is on the same tasks, there are too many already, or it is fair and the
+            tasks of its queue gain priority as they wait.
     """
     row = tx.one(_READ, {"name": spec.name})
     old = None if row is None else rule_of(row)
@@ -92,6 +94,12 @@ def put(tx: Tx, spec: LimitSpec, *, limit: int) -> tuple[Rule, bool]:
             f"the limit {holder[0]} is on the same tasks already",
             field="key" if spec.key else "queue",
             code="limit_exists",
+        )
+    if spec.fair and spec.queue in controls_of(tx).ages:
+        raise InvalidField(
+            f"tasks of {spec.queue} gain priority as they wait (age_per_minute), and keys can not take turns "
+            "within priorities that grow: end that first",
+            field="fair",
         )
     if old is None:
         (count,) = tx.one(_COUNT) or (0,)

@@ -47,6 +47,7 @@ class _Kept(click.ParamType[int]):
     examples=(
         "tq queue set images --lease 60s --max-attempts 3 --depth-max 1000",
         "tq queue set images --keep-succeeded 1h --keep-dead ever",
+        "tq queue set images --age-per-minute 0.5",
         "tq queue set images --lease default",
     ),
 )
@@ -69,6 +70,11 @@ class _Kept(click.ParamType[int]):
 @click.option("--depth-max", type=_OrDefault(_LIMIT), help="Most waiting tasks.")
 @click.option(
     "--bytes-max", type=_OrDefault(_LIMIT), help="Most bytes of payload and meta, waiting and running."
+)
+@click.option(
+    "--age-per-minute",
+    type=_OrDefault(click.FloatRange(0.001, 255)),
+    help="How much priority a minute of waiting gives.",
 )
 @json_option("the queue as JSON")
 def set_queue(name: str, as_json: bool, **options: Any) -> None:
@@ -150,3 +156,5 @@ def _facts(info: "QueueInfo") -> Iterator[tuple[str, str]]:
         yield "depth max", str(own.depth_max)
     if own.bytes_max is not None:
         yield "bytes max", f"{own.bytes_max} ({size(own.bytes_max)})"
+    if own.age_per_minute is not None:
+        yield "ageing", f"+{own.age_per_minute:g} priority per minute"

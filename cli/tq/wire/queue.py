@@ -11,6 +11,8 @@ Attempts = Annotated[int, Meta(ge=1, le=1000)]
 KeptSeconds = Annotated[int, Meta(ge=-1, le=315_360_000)]
 Quota = Annotated[int, Meta(ge=1, le=1_125_899_906_842_624)]
 
+Ageing = Annotated[float, Meta(ge=0.001, le=255)]
+
 
 class NewPause(Request, kw_only=True):
     """A pause. ``for_s`` and ``until`` exclude each other; with neither it lasts until it is ended."""
@@ -38,7 +40,8 @@ class NodePause(Answer, kw_only=True):
 class QueueChanges(Request, kw_only=True):
     """Settings of one queue to change; null gives back to the node's.
 
-    ``keep_…_s``: for how long its tasks are kept after their end, -1 for ever.
+    ``keep_…_s``: for how long its tasks are kept after their end, -1 for ever. ``age_per_minute``: how much
+    priority its ready tasks gain in each minute that they wait, to a thousandth.
     """
 
     priority: Priority | UnsetType | None = UNSET
@@ -51,6 +54,7 @@ class QueueChanges(Request, kw_only=True):
     keep_dead_s: KeptSeconds | UnsetType | None = UNSET
     depth_max: Quota | UnsetType | None = UNSET
     bytes_max: Quota | UnsetType | None = UNSET
+    age_per_minute: Ageing | UnsetType | None = UNSET
 
 
 class QueueSettings(Answer, kw_only=True):
@@ -66,6 +70,7 @@ class QueueSettings(Answer, kw_only=True):
     keep_dead_s: int | None = None
     depth_max: int | None = None
     bytes_max: int | None = None
+    age_per_minute: float | None = None
 
 
 class QueueInfo(Answer, kw_only=True):

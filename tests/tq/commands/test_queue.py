@@ -53,7 +53,18 @@ def test_drain_and_resume_show_how_the_queue_stands(capsys: pytest.CaptureFixtur
 def test_set_sends_what_is_said_and_default_gives_it_back(capsys: pytest.CaptureFixture[str]) -> None:
     answer = info(settings={"lease_s": 60.0, "keep_dead_s": -1, "depth_max": 1000}, bytes=2048)
     argv = ["queue", "set", "images", "--lease", "60s", "--depth-max", "1000", "--keep-dead", "ever"]
-    argv += ["--keep-succeeded", "1h", "--retry", "fixed:5", "--timeout", "default", "--priority", "default"]
+    argv += [
+        "--keep-succeeded",
+        "1h",
+        "--age-per-minute",
+        "0.5",
+        "--retry",
+        "fixed:5",
+        "--timeout",
+        "default",
+        "--priority",
+        "default",
+    ]
     with serving(Say(200, answer)) as server:
         code, out, _ = run(capsys, *argv, "--url", server.url)
     assert code == ExitCode.OK
@@ -66,6 +77,7 @@ def test_set_sends_what_is_said_and_default_gives_it_back(capsys: pytest.Capture
         "depth_max": 1000,
         "keep_dead_s": -1,
         "keep_succeeded_s": 3600,
+        "age_per_minute": 0.5,
         "retry": {"type": "fixed", "delay_s": 5.0},
         "timeout_s": None,
         "priority": None,
@@ -78,6 +90,7 @@ def test_set_sends_what_is_said_and_default_gives_it_back(capsys: pytest.Capture
         ([], "say what to set"),
         (["--lease", "long"], "is not a duration"),
         (["--depth-max", "0"], "0 is not in the range"),
+        (["--age-per-minute", "256"], "256.0 is not in the range"),
         (["--retry", "fixed:-1"], "is not a"),
         (["--retry", "exponential:0"], "base_s"),
     ],
@@ -100,10 +113,21 @@ def test_show_tells_all_that_a_queue_has_of_its_own(capsys: pytest.CaptureFixtur
         "keep_succeeded_s": 3600,
         "depth_max": 5,
         "bytes_max": 4096,
+        "age_per_minute": 2.0,
     }
     with serving(Say(200, info(settings=own, bytes=2048, paused=True, pause=PAUSE))) as server:
         _, out, _ = run(capsys, "queue", "show", "images", "--url", server.url)
-    for words in ("2 ready", "paused for", "priority", "attempts", "1h", "depth max", "bytes max", "retry"):
+    for words in (
+        "2 ready",
+        "paused for",
+        "priority",
+        "attempts",
+        "1h",
+        "depth max",
+        "bytes max",
+        "retry",
+        "+2 pri",
+    ):
         assert words in out
     with serving(Say(200, info(counts={}))) as server:
         _, out, _ = run(capsys, "queue", "show", "images", "--url", server.url)

@@ -79,6 +79,7 @@ async def test_settings_are_read_as_they_were_set(served: Served) -> None:
         "keep_dead_s": -1,
         "depth_max": 10,
         "bytes_max": 1000,
+        "age_per_minute": 0.5,
     }
     answer = await served.http.patch("/v1/queues/new", json=own)
     assert answer.status_code == 200
@@ -99,6 +100,9 @@ async def test_settings_are_read_as_they_were_set(served: Served) -> None:
         ({"keep_dead_s": -2}, "keep_dead_s"),
         ({"depth_max": 0}, "depth_max"),
         ({"bytes_max": 1.5}, "bytes_max"),
+        ({"age_per_minute": 0}, "age_per_minute"),
+        ({"age_per_minute": 255.1}, "age_per_minute"),
+        ({"age_per_minute": "1"}, "age_per_minute"),
         ({"retry": {"type": "fixed"}}, "retry.delay_s"),
         ({"paused": True}, "paused"),
     ],
@@ -140,3 +144,26 @@ async def test_a_full_queue_names_the_setting_and_its_limit(served: Served) -> N
     assert problem(full) == (429, "queue_full", "bytes_max")
     assert full.json()["limit"] == 10
     assert int(full.headers["retry-after"]) >= 1
+
+
+async def test_priority_that_grows_decides_what_is_claimed(served: Served) -> None:
+    answer = await served.http.patch("/v1/queues/default", json={"age_per_minute": 100.0004})
+    assert answer.json()["settings"] == {"age_per_minute": 100.0}
+    for priority in (0, 254):
+        await served.enqueue("k", priority=priority)
+    earlier = "UPDATE task SET run_at_ms = run_at_ms - 180000"
+    await served.store.write(lambda tx: tx.run_script(earlier))
+    await served.enqueue("k", priority=255)
+    ask = {"queues": ["default"], "worker": "w", "max": 3}
+    claimed = (await served.http.post("/v1/claims", json=ask)).json()["tasks"]
+    assert [task["priority"] for task in claimed] == [0, 254, 255], "all at the highest: the oldest first"
+
+
+async def test_priority_that_grows_and_turns_exclude_each_other(served: Served) -> None:
+    await served.http.patch("/v1/queues/q", json={"age_per_minute": 1})
+    fair = await served.http.put("/v1/limits/l", json={"queue": "q", "fair": True})
+    assert problem(fair) == (422, "invalid_field", "fair")
+    await served.http.patch("/v1/queues/q", json={"age_per_minute": None})
+    assert (await served.http.put("/v1/limits/l", json={"queue": "q", "fair": True})).status_code == 201
+    ages = await served.http.patch("/v1/queues/q", json={"age_per_minute": 1})
+    assert problem(ages) == (422, "invalid_field", "age_per_minute")

@@ -147,3 +147,20 @@ async def test_the_parents_of_a_deleted_task_are_left_out(core: Core) -> None:
     found = await facts(core, made[2], "parents")
     assert (found["pending"], [task["id"] for task in found["tasks"]]) == (1, [made[1]])
     assert ids.parse(made[1])
+
+
+async def test_where_priorities_grow_it_says_to_what_instead_of_who_is_before_it(core: Core) -> None:
+    await core.queue.catalogue.configure("default", {"age_milli": 1500})
+    await core.enqueue(priority=200)
+    task_id = await core.enqueue(priority=100)
+    core.clock.advance(121)
+    assert (await codes(core, task_id))[-1] == "ageing"
+    assert await facts(core, task_id, "ageing") == {
+        "priority": 100,
+        "effective_priority": 103,
+        "age_per_minute": 1.5,
+        "waited_ms": 121_000,
+    }
+    assert "gain 1.5 priority per minute: its 100 has grown to 103." in await text(core, task_id, "ageing")
+    await core.queue.catalogue.configure("default", {"age_milli": None})
+    assert (await codes(core, task_id))[-1] == "ahead"
