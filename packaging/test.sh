@@ -16,8 +16,10 @@ step() {
     now="[$1/$steps] $2"
     printf '\n== %s\n' "$now"
 }
+beside=''
 closing() {
     code=$?
+    [ -z "$beside" ] || kill "$beside" 2>/dev/null || :
     [ "$code" = 0 ] || printf '\n== failed at %s (exit code %s)\n' "$now" "$code" >&2
 }
 trap closing EXIT
@@ -94,9 +96,21 @@ if [ "$(id -u)" != 0 ]; then
     echo 'test: tests/cluster is left out: only root may make the networks and mounts it needs'
     without='--ignore=tests/cluster'
 fi
-# shellcheck disable=SC2086 # no word, or one
 if [ $# -gt 0 ]; then
+    # shellcheck disable=SC2086 # no word, or one
     python -m pytest $without "$@"
-else
-    python -m pytest $without --cov --cov-report=term --cov-fail-under="$coverage_percent_min"
+    exit
 fi
+# Clusters mostly wait, so all other tests go on beside theirs. What those say is shown after it, as it comes:
+# their closing line is the last one. A shell has its background ignore Ctrl-C, which some of them are about.
+others=$(mktemp)
+env --default-signal=INT python -m pytest --ignore=tests/cluster \
+    --cov --cov-report=term --cov-fail-under="$coverage_percent_min" >"$others" 2>&1 &
+beside=$!
+failed=0
+[ -n "$without" ] || python -m pytest tests/cluster || failed=$?
+tail -n +1 -f --pid="$beside" "$others"
+wait "$beside" || failed=$?
+beside=''
+rm -f "$others"
+exit "$failed"
