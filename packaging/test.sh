@@ -101,8 +101,8 @@ if [ $# -gt 0 ]; then
     python -m pytest $without "$@"
     exit
 fi
-# Clusters mostly wait, so all other tests go on beside theirs. What those say is shown after it, as it comes:
-# their closing line is the last one. A shell has its background ignore Ctrl-C, which some of them are about.
+# Clusters mostly wait, so all other tests go on beside theirs, those first that start no processes. What these
+# say is shown after it, as it comes: their closing line is the last one. A shell has its background ignore Ctrl-C, which some of them are about.
 others=$(mktemp)
 env --default-signal=INT python -m pytest --ignore=tests/cluster \
     --cov --cov-report=term --cov-fail-under="$coverage_percent_min" >"$others" 2>&1 &
