@@ -185,6 +185,8 @@ def test_cancel_ends_a_handler_process_and_what_it_started(at_work: WorkerBench)
 
 def test_process_that_ignores_the_clock_is_ended_at_its_timeout(at_work: WorkerBench) -> None:
     at_work.worker("--processes", "-c", "1", "--kill-after", "300ms")
+    # By then its process is up: starting one may take longer than the task's time.
+    at_work.ended(at_work.enqueue("add", 1, 1))
     task = at_work.ended(at_work.enqueue("deaf", "d", 60.0, timeout_s=0.4, max_attempts=1))
     assert (task.state, task.errors[0].type) == ("dead", "Timeout")
     assert gone(int(at_work.mark("d.begun")))

@@ -215,7 +215,7 @@ async def test_a_silent_receiver_does_not_keep_the_others_from_theirs(tmp_path: 
     async def silent(_writer: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
 
-    settings = {"webhook_allow": "127.0.0.0/8", "webhook_concurrency": 1, "webhook_timeout_s": 0.1}
+    settings = {"webhook_allow": "127.0.0.0/8", "webhook_concurrency": 1, "webhook_timeout_s": 1.0}
     async with open_core(tmp_path / "tq.db", **settings) as core, server(silent) as mute, server() as there:
         await end_some(core, url_of(mute), 30)
         await end_some(core, url_of(there))
