@@ -292,6 +292,27 @@ def complete_queues(ctx: click.Context, param: click.Parameter, incomplete: str)
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+def each_of(names: Iterable[str], act: "Callable[[Client, str], None]", *, doing: str) -> ExitCode:
+    """Does ``act`` for each name; one that is not there is told, and the rest go on.
+
+    Args:
+        names: of what it is done to.
+        act: gets the client and a name.
+        doing: the command in two words, such as ``limit delete``.
+    """
+    from tq.errors import NotFound
+
+    code = ExitCode.OK
+    with connect() as client:
+        for name in dict.fromkeys(names):
+            try:
+                act(client, name)
+            except NotFound as error:
+                complain(f"{doing}: {failure(error).message}")
+                code = ExitCode.NOT_FOUND
+    return code
+
+
 def failure(error: "TqError") -> Failed:
     """The message, the advice and the exit code for what went wrong with the node."""
     from tq import errors

@@ -1,6 +1,6 @@
 """Commands about batches: batch create, list, get, add, close, cancel, wait."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
@@ -14,7 +14,7 @@ from tq.commands.base import (
     complain,
     complete_queues,
     connect,
-    failure,
+    each_of,
     json_option,
     node_options,
     note,
@@ -241,7 +241,9 @@ def list_batches(limit: int, as_json: bool) -> None:
 @json_option()
 def get(batch_ids: tuple[str, ...], as_json: bool) -> int:
     """Show how batches stand, and which of their callbacks have come."""
-    return _each(batch_ids, lambda client, one: _show(client.batch(one), as_json=as_json), verb="get")
+    return each_of(
+        batch_ids, lambda client, one: _show(client.batch(one), as_json=as_json), doing="batch get"
+    )
 
 
 def _steering(name: str, act: "Callable[[Client, str], Batch]", help_text: str) -> Command:
@@ -257,7 +259,7 @@ def _steering(name: str, act: "Callable[[Client, str], Batch]", help_text: str) 
             else:
                 click.echo(safe(f"{found.id}  {summary(found)}", one_line=True))
 
-        return _each(batch_ids, one, verb=name)
+        return each_of(batch_ids, one, doing=f"batch {name}")
 
     examples = (f"tq batch {name} 0199f0a2-7c1e-7b3a-9d5e-2f6a1c4b8e70",)
     declare: Callable[..., Command] = click.command(name, cls=Command, examples=examples, help=help_text)
@@ -311,21 +313,6 @@ def summary(found: "Batch") -> str:
     }
     told = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "empty"
     return f"{found.state}  {told} of {found.total}" if found.total else f"{found.state}  {told}"
-
-
-def _each(batch_ids: Sequence[str], act: "Callable[[Client, str], None]", *, verb: str) -> int:
-    """Does ``act`` for each batch; one that is not there is told, and the rest go on."""
-    from tq.errors import NotFound
-
-    code = ExitCode.OK
-    with connect() as client:
-        for batch_id in dict.fromkeys(batch_ids):
-            try:
-                act(client, batch_id)
-            except NotFound as error:
-                complain(f"batch {verb}: {failure(error).message}")
-                code = ExitCode.NOT_FOUND
-    return code
 
 
 def _show(found: "Batch", *, as_json: bool) -> None:

@@ -1,6 +1,6 @@
 """Commands about limits: limit put, list, get, delete."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,10 +9,9 @@ from tq.commands.base import (
     ExitCode,
     Group,
     command,
-    complain,
     complete_queues,
     connect,
-    failure,
+    each_of,
     json_option,
     node_options,
     note,
@@ -141,7 +140,7 @@ def list_limits(as_json: bool) -> None:
 @json_option()
 def get(names: tuple[str, ...], as_json: bool) -> int:
     """Show limits in full."""
-    return _each(names, lambda client, name: _show(client.limit(name), as_json=as_json), verb="get")
+    return each_of(names, lambda client, name: _show(client.limit(name), as_json=as_json), doing="limit get")
 
 
 @command("delete", examples=("tq limit delete per-customer",))
@@ -161,22 +160,7 @@ def delete(names: tuple[str, ...], as_json: bool) -> int:
         else:
             click.echo(safe(f"{name}  deleted", one_line=True))
 
-    return _each(names, act, verb="delete")
-
-
-def _each(names: Sequence[str], act: "Callable[[Client, str], None]", *, verb: str) -> int:
-    """Does ``act`` for each name; one that is not there is told, and the rest go on."""
-    from tq.errors import NotFound
-
-    code = ExitCode.OK
-    with connect() as client:
-        for name in dict.fromkeys(names):
-            try:
-                act(client, name)
-            except NotFound as error:
-                complain(f"limit {verb}: {failure(error).message}")
-                code = ExitCode.NOT_FOUND
-    return code
+    return each_of(names, act, doing="limit delete")
 
 
 def _show(found: "Limit", *, as_json: bool) -> None:

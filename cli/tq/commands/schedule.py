@@ -1,19 +1,17 @@
 """Commands about schedules: schedule put, list, get, next, pause, resume, delete."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tq.commands.base import (
     Command,
-    ExitCode,
     Group,
     command,
-    complain,
     complete_queues,
     connect,
-    failure,
+    each_of,
     json_option,
     node_options,
     note,
@@ -187,7 +185,9 @@ def list_schedules(as_json: bool) -> None:
 @json_option()
 def get(names: tuple[str, ...], as_json: bool) -> int:
     """Show schedules in full."""
-    return _each(names, lambda client, name: _show(client.schedule(name), as_json=as_json), verb="get")
+    return each_of(
+        names, lambda client, name: _show(client.schedule(name), as_json=as_json), doing="schedule get"
+    )
 
 
 @command("next", examples=("tq schedule next nightly", "tq schedule next nightly -n 50"))
@@ -228,7 +228,7 @@ def _steering(name: str, act: "Callable[[Client, str], Schedule]", help_text: st
                 due = "paused" if found.paused else f"next {age(next(iter(found.next_runs), None))}"
                 click.echo(safe(f"{found.name}  {due}", one_line=True))
 
-        return _each(names, one, verb=name)
+        return each_of(names, one, doing=f"schedule {name}")
 
     examples = (f"tq schedule {name} nightly",)
     declare: Callable[..., Command] = click.command(name, cls=Command, examples=examples, help=help_text)
@@ -252,22 +252,7 @@ def delete(names: tuple[str, ...], as_json: bool) -> int:
         else:
             click.echo(safe(f"{name}  deleted", one_line=True))
 
-    return _each(names, act, verb="delete")
-
-
-def _each(names: Sequence[str], act: "Callable[[Client, str], None]", *, verb: str) -> int:
-    """Does ``act`` for each name; one that is not there is told, and the rest go on."""
-    from tq.errors import NotFound
-
-    code = ExitCode.OK
-    with connect() as client:
-        for name in dict.fromkeys(names):
-            try:
-                act(client, name)
-            except NotFound as error:
-                complain(f"schedule {verb}: {failure(error).message}")
-                code = ExitCode.NOT_FOUND
-    return code
+    return each_of(names, act, doing="schedule delete")
 
 
 def _show(found: "Schedule", *, as_json: bool) -> None:
