@@ -31,8 +31,11 @@ async def server(
 ) -> AsyncIterator[Server]:
     """Answers each request with these bytes, or as the function does."""
     found = Server()
+    # Nothing else holds one that waits for ever, once its connection is gone.
+    serving: set[asyncio.Task[None] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
         found.at_hand += 1
         found.most_at_hand = max(found.most_at_hand, found.at_hand)
         try:
@@ -49,6 +52,7 @@ async def server(
         finally:
             found.at_hand -= 1
             writer.close()
+            serving.discard(asyncio.current_task())
 
     running = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     found.port = running.sockets[0].getsockname()[1]
@@ -56,6 +60,10 @@ async def server(
         yield found
     finally:
         running.close()
+        for task in [task for task in serving if task is not None]:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 class Names:
