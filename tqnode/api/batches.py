@@ -11,14 +11,14 @@ from tqnode.api.call import Call, Reply, json_reply
 from tqnode.api.convert import ms_of
 from tqnode.api.decode import Decoder, within
 from tqnode.api.dependencies import DEPENDENCY_ERRORS
-from tqnode.api.filters import CURSOR_CHARS_MAX, LIMIT
 from tqnode.api.hooks import WEBHOOK_ERRORS
-from tqnode.api.query import integer, one, query_of, seconds
+from tqnode.api.paging import asked_page, page_parameters
+from tqnode.api.query import query_of, seconds
 from tqnode.api.route import Parameter, Route
 from tqnode.api.stamps import stamp, stamp_or_none
 from tqnode.api.tasks import IDEMPOTENCY_KEY, idempotency_of
 from tqnode.api.views import retry_of
-from tqnode.errors import BadRequest, Draining, InvalidCursor, InvalidField
+from tqnode.errors import BadRequest, Draining, InvalidField
 from tqnode.queue.batches import Batch, BatchHook, BatchSpec, Made
 from tqnode.queue.callbacks import META_KEY
 from tqnode.queue.membership import BatchEvent
@@ -136,14 +136,7 @@ async def read(call: Call) -> Reply:
 
 async def read_page(call: Call) -> Reply:
     """A page of batches."""
-    limit = min(LIMIT, call.context.config.page_max)
-    cursor = None
-    if call.scope["query_string"]:
-        query = query_of(call.scope, ("limit", "cursor"))
-        limit = integer(query, "limit", low=1, high=call.context.config.page_max) or limit
-        cursor = one(query, "cursor")
-        if cursor is not None and not 0 < len(cursor) <= CURSOR_CHARS_MAX:
-            raise InvalidCursor("the cursor is not one this node gave", field="cursor")
+    limit, cursor = asked_page(call)
     page = await call.context.queue.batcher.page(limit=limit, cursor=cursor)
     rows = [_batch_of(batch) for batch in page.batches]
     return json_reply(200, wire.BatchPage(batches=rows, next_cursor=page.next_cursor))
@@ -213,14 +206,7 @@ ROUTES = [
         name="list_batches",
         about="A page of batches, newest first.",
         answers={200: wire.BatchPage},
-        parameters=[
-            Parameter(
-                name="limit",
-                schema={"type": "integer", "minimum": 1, "default": LIMIT},
-                about="Batches on the page, at most the node's page_max.",
-            ),
-            Parameter(name="cursor", schema={"type": "string"}, about="The next_cursor of the page before."),
-        ],
+        parameters=page_parameters("Batches"),
         errors=["invalid_cursor"],
     ),
     Route(

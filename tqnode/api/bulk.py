@@ -11,14 +11,14 @@ from tq import wire
 from tqnode.api.call import JSON_TYPE, Call, Reply, checked_uuid, json_reply
 from tqnode.api.conditions import conditions, words_of
 from tqnode.api.decode import Decoder, explain, within
-from tqnode.api.filters import CURSOR_CHARS_MAX, FILTER_PARAMETERS, LIMIT, count_query, judge_text
+from tqnode.api.filters import FILTER_PARAMETERS, count_query, judge_text
 from tqnode.api.hooks import open_queue
-from tqnode.api.query import integer, one, query_of
-from tqnode.api.route import Parameter, Route
+from tqnode.api.paging import asked_page, page_parameters
+from tqnode.api.route import Route
 from tqnode.api.stamps import moment_ms, stamp, stamp_or_none
 from tqnode.api.tasks import IDEMPOTENCY_KEY, idempotency_of
 from tqnode.config import Config
-from tqnode.errors import BadRequest, InvalidCursor, InvalidField
+from tqnode.errors import BadRequest, InvalidField
 from tqnode.queue import Filters
 from tqnode.queue.bulks import Action, Bulk, BulkSpec, BulkState
 from tqnode.task import TaskState
@@ -196,14 +196,7 @@ async def read(call: Call) -> Reply:
 
 async def read_page(call: Call) -> Reply:
     """A page of operations."""
-    limit = min(LIMIT, call.context.config.page_max)
-    cursor = None
-    if call.scope["query_string"]:
-        query = query_of(call.scope, ("limit", "cursor"))
-        limit = integer(query, "limit", low=1, high=call.context.config.page_max) or limit
-        cursor = one(query, "cursor")
-        if cursor is not None and not 0 < len(cursor) <= CURSOR_CHARS_MAX:
-            raise InvalidCursor("the cursor is not one this node gave", field="cursor")
+    limit, cursor = asked_page(call)
     page = await call.context.queue.bulker.page(limit=limit, cursor=cursor)
     bulks = [_bulk_of(bulk) for bulk in page.bulks]
     return json_reply(200, wire.BulkPage(bulks=bulks, next_cursor=page.next_cursor))
@@ -249,14 +242,7 @@ ROUTES = [
         name="list_bulks",
         about="A page of bulk operations, newest first.",
         answers={200: wire.BulkPage},
-        parameters=[
-            Parameter(
-                name="limit",
-                schema={"type": "integer", "minimum": 1, "default": LIMIT},
-                about="Operations on the page, at most the node's page_max.",
-            ),
-            Parameter(name="cursor", schema={"type": "string"}, about="The next_cursor of the page before."),
-        ],
+        parameters=page_parameters("Operations"),
         errors=["invalid_cursor"],
     ),
     Route(

@@ -4,12 +4,12 @@ from tq import wire
 from tqnode.api.call import Call, Reply, json_reply
 from tqnode.api.convert import Conversion, ms_of
 from tqnode.api.decode import Decoder
-from tqnode.api.filters import CURSOR_CHARS_MAX, LIMIT
-from tqnode.api.query import integer, one, query_of
-from tqnode.api.route import Parameter, Route
+from tqnode.api.filters import CURSOR_CHARS_MAX
+from tqnode.api.paging import asked_page, page_parameters
+from tqnode.api.route import Route
 from tqnode.api.stamps import stamp
 from tqnode.api.views import seconds_or_none
-from tqnode.errors import InvalidCursor, InvalidField
+from tqnode.errors import InvalidField
 from tqnode.queue.limits import LimitSpec
 from tqnode.queue.rules import Rule
 
@@ -69,14 +69,7 @@ async def read(call: Call) -> Reply:
 
 async def read_page(call: Call) -> Reply:
     """A page of limits."""
-    limit = min(LIMIT, call.context.config.page_max)
-    cursor = None
-    if call.scope["query_string"]:
-        query = query_of(call.scope, ("limit", "cursor"))
-        limit = integer(query, "limit", low=1, high=call.context.config.page_max) or limit
-        cursor = one(query, "cursor")
-        if cursor is not None and not 0 < len(cursor) <= 2 * CURSOR_CHARS_MAX:
-            raise InvalidCursor("the cursor is not one this node gave", field="cursor")
+    limit, cursor = asked_page(call, cursor_chars_max=2 * CURSOR_CHARS_MAX)
     page = await call.context.queue.limits.page(limit=limit, cursor=cursor)
     rows = [limit_of(rule) for rule in page.limits]
     return json_reply(200, wire.LimitPage(limits=rows, next_cursor=page.next_cursor))
@@ -122,14 +115,7 @@ ROUTES = [
         name="list_limits",
         about="A page of limits in the order of their names.",
         answers={200: wire.LimitPage},
-        parameters=[
-            Parameter(
-                name="limit",
-                schema={"type": "integer", "minimum": 1, "default": LIMIT},
-                about="Limits on the page, at most the node's page_max.",
-            ),
-            Parameter(name="cursor", schema={"type": "string"}, about="The next_cursor of the page before."),
-        ],
+        parameters=page_parameters("Limits"),
         errors=["invalid_cursor"],
     ),
     Route(

@@ -9,13 +9,14 @@ from tq import wire
 from tqnode.api.call import Call, Reply, json_reply
 from tqnode.api.convert import Conversion, ms_of
 from tqnode.api.decode import Decoder, within
-from tqnode.api.filters import CURSOR_CHARS_MAX, LIMIT
+from tqnode.api.filters import CURSOR_CHARS_MAX
 from tqnode.api.hooks import WEBHOOK_ERRORS
-from tqnode.api.query import integer, one, query_of
+from tqnode.api.paging import asked_page, page_parameters
+from tqnode.api.query import integer, query_of
 from tqnode.api.route import Parameter, Route
 from tqnode.api.stamps import stamp, stamp_or_none
 from tqnode.api.views import raw, retry_of, seconds, seconds_or_none, webhook_of
-from tqnode.errors import BadRequest, InvalidCursor, InvalidField
+from tqnode.errors import BadRequest, InvalidField
 from tqnode.queue.firing import META_KEY
 from tqnode.queue.schedules import Schedule, ScheduleSpec, Template
 from tqnode.task import TaskSpec
@@ -93,14 +94,7 @@ async def read(call: Call) -> Reply:
 
 async def read_page(call: Call) -> Reply:
     """A page of schedules."""
-    limit = min(LIMIT, call.context.config.page_max)
-    cursor = None
-    if call.scope["query_string"]:
-        query = query_of(call.scope, ("limit", "cursor"))
-        limit = integer(query, "limit", low=1, high=call.context.config.page_max) or limit
-        cursor = one(query, "cursor")
-        if cursor is not None and not 0 < len(cursor) <= 2 * CURSOR_CHARS_MAX:
-            raise InvalidCursor("the cursor is not one this node gave", field="cursor")
+    limit, cursor = asked_page(call, cursor_chars_max=2 * CURSOR_CHARS_MAX)
     page = await call.context.queue.scheduler.page(limit=limit, cursor=cursor)
     rows = [_schedule_of(schedule, 1, bodies=False) for schedule in page.schedules]
     return json_reply(200, wire.SchedulePage(schedules=rows, next_cursor=page.next_cursor))
@@ -216,14 +210,7 @@ ROUTES = [
         name="list_schedules",
         about="A page of schedules in the order of their names, without the payloads.",
         answers={200: wire.SchedulePage},
-        parameters=[
-            Parameter(
-                name="limit",
-                schema={"type": "integer", "minimum": 1, "default": LIMIT},
-                about="Schedules on the page, at most the node's page_max.",
-            ),
-            Parameter(name="cursor", schema={"type": "string"}, about="The next_cursor of the page before."),
-        ],
+        parameters=page_parameters("Schedules"),
         errors=["invalid_cursor"],
     ),
     Route(
