@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tests.cluster.records import FaultRecord, Op
+from tests.cluster.records import MAJORITY, FaultRecord, Op
 from tests.e2e.history import Enqueue, Grant, History, Left, Said, number_of, violations
 
 WRITES = ("enqueue", "claim", "complete", "fail", "bury", "snooze")
@@ -114,8 +114,9 @@ def late_reclaims(ops: Iterable[Op], faults: Sequence[FaultRecord], bound: Recla
     """C7: a task whose worker died is given out again in time, with a majority that is whole.
 
     A new leader gives each lease its full time again: each fault that began meanwhile may add that, and an
-    election.
+    election. Time without a majority does not count.
     """
+    without = [fault for fault in faults if fault.kind.startswith(MAJORITY)]
     grants: dict[str, list[Op]] = defaultdict(list)
     for op in ops:
         if op.what == "claim" and op.outcome == "ok":
@@ -133,6 +134,10 @@ def late_reclaims(ops: Iterable[Op], faults: Sequence[FaultRecord], bound: Recla
             allowed = op.lease_s * (1 + meanwhile) + bound.ttl_s + bound.sweep_s
             allowed += bound.election_s * max(2, meanwhile)
             took = later.returned - op.returned
+            took -= sum(
+                max(0.0, min(later.returned, fault.ended) - max(op.returned, fault.began))
+                for fault in without
+            )
             if took > allowed:
                 yield f"task {task}, abandoned as {op.token}, was free after {took:.1f} s of {allowed:.1f}"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.cluster.cluster import TTL_S, Cluster, now
 from tests.cluster.member import send
-from tests.cluster.records import FaultRecord
+from tests.cluster.records import MAJORITY, FaultRecord
 
 LEFT = 1
 """How many nodes are left to themselves."""
@@ -35,7 +35,7 @@ class Window:
     def as_fault(self) -> FaultRecord:
         """For the report, and for what a fault excuses."""
         return FaultRecord(
-            kind=f"majority {self.way}",
+            kind=MAJORITY + self.way,
             victims=list(self.victims),
             leader=self.leader,
             began=self.began,

@@ -52,6 +52,10 @@ class Op(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     abandoned: bool = False
 
 
+MAJORITY = "majority "
+"""How the kinds of faults begin that leave no majority."""
+
+
 class FaultRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One fault, from its beginning to the moment the nodes it hit were whole again.
 

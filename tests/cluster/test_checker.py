@@ -13,7 +13,7 @@ from tests.cluster.checker import (
     judge,
     lost_by_part,
 )
-from tests.cluster.records import FaultRecord, Op, Outcome, What
+from tests.cluster.records import MAJORITY, FaultRecord, Op, Outcome, What
 from tests.e2e.history import Left
 
 BOUND = ReclaimBound(ttl_s=2.0, election_s=4.0, sweep_s=1.0)
@@ -209,6 +209,15 @@ def test_a_fault_meanwhile_gives_a_dead_workers_task_more_time() -> None:
     reclaimed_too_late(case)
     case.faults = [fault(1.5)]
     assert case.found() == []
+
+
+@pytest.mark.parametrize(("ended", "late"), [(1.1, True), (1.5, False)])
+def test_time_without_a_majority_does_not_count_for_a_dead_workers_task(ended: float, late: bool) -> None:
+    case = honest()
+    reclaimed_too_late(case)
+    kind = f"{MAJORITY}killed"
+    case.faults = [FaultRecord(kind=kind, victims=["a", "b"], leader="a", began=0.5, ended=ended)]
+    assert bool(case.found()) is late
 
 
 def test_a_write_without_a_majority_is_found_and_one_begun_before_is_not() -> None:
