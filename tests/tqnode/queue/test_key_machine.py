@@ -84,9 +84,11 @@ class KeyMachine(RuleBasedStateMachine):
 
     def named(self, key: str | None, *, but: Keyed | None = None) -> Keyed | None:
         """Who has a key in a state that counts, be its time over or not."""
+        if key is None:
+            return None
         found = [t for t in self.tasks.values() if t.key == key and t.state in t.states and t is not but]
         assert len(found) <= 1
-        return found[0] if found and key is not None else None
+        return found[0] if found else None
 
     def meet(self, key: str, mode: str) -> Keyed | None:
         """Who holds a key when a new task comes with it."""
