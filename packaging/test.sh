@@ -101,14 +101,16 @@ if [ $# -gt 0 ]; then
     python -m pytest $without "$@"
     exit
 fi
-# Clusters mostly wait, so all other tests go on beside theirs, those first that start no processes. What these
-# say is shown after it, as it comes: their closing line is the last one. A shell has its background ignore Ctrl-C, which some of them are about.
+# Clusters and processes mostly wait, so the tests that start neither go on beside theirs; only these are measured
+# for coverage, since that makes each start of a process a slow one. What they say is shown after the others, as it
+# comes: their closing line is the last one. A shell has its background ignore Ctrl-C, which some of them are about.
 others=$(mktemp)
-env --default-signal=INT python -m pytest --ignore=tests/cluster \
+env --default-signal=INT python -m pytest --ignore=tests/cluster --ignore=tests/e2e \
     --cov --cov-report=term --cov-fail-under="$coverage_percent_min" >"$others" 2>&1 &
 beside=$!
 failed=0
 [ -n "$without" ] || python -m pytest tests/cluster || failed=$?
+python -m pytest tests/e2e || failed=$?
 tail -n +1 -f --pid="$beside" "$others"
 wait "$beside" || failed=$?
 beside=''

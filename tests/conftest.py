@@ -15,11 +15,6 @@ settings.register_profile("long", settings.get_profile("tqnode"), max_examples=1
 settings.load_profile("tqnode")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts those last that start processes and wait for them: by then nothing else may run on the machine."""
-    items.sort(key=lambda item: "e2e" in item.path.parts)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _no_personal_settings() -> Iterator[None]:
     """Whoever runs the tests may have a token, a URL, a configuration file or a proxy: none may matter."""
