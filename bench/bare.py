@@ -27,7 +27,7 @@ SECRET: Final = 1 << 62
 
 _BEGIN = statement("begin")
 _COMMIT = statement("commit")
-_FIND_QUEUE = statement("find_queue")
+_FIND_QUEUE = statement("find_queue_and_kinds")
 _ADD_QUEUE = statement("add_queue")
 _FIND_WORKER_STATE = statement("find_worker_state")
 _FIND_CLAIMABLE = statement("find_claimable")
@@ -94,6 +94,7 @@ class BareQueue:
             execute(_FIND_QUEUE, _BY_QUEUE).fetchall()
             params: dict[str, Any] = {
                 "queue": QUEUE,
+                "kind": KIND,
                 "worker": WORKER,
                 "secret": SECRET,
                 "lease_ms": None,

@@ -5,8 +5,9 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from bench.core import Core
+from bench.core import Core, plain_task
 from bench.rounds import Duel, Plain
 from tqnode.queue import Filters
 from tqnode.queue.search import Condition
@@ -27,7 +28,9 @@ def core(folder: Path) -> Iterator[Core]:
         b'{"user":%d,"half":%d,"n":%d,"to":"someone@example.com"}' % (number, number % 2, number % 200)
         for number in range(200)
     )
-    core.enqueue(callers=1, calls=TASKS // 1000, size=1000, payloads=payloads)
+    core.enqueue(
+        callers=1, calls=TASKS // 1000, size=1000, make=lambda: replace(plain_task(), payload=next(payloads))
+    )
     yield core
     core.close()
 

@@ -1,13 +1,15 @@
 """What a unique key costs: enqueues with keys that are free or held, beside those without."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from bench.core import Core
+from bench.core import Core, plain_task
 from bench.rounds import Duel, Plain
+from tqnode.task import TaskSpec
 
 CALLS = {1: 200, 100: 20}
 """By tasks in each."""
@@ -23,6 +25,11 @@ def core(folder: Path, request: pytest.FixtureRequest) -> Iterator[Core]:
     core.close()
 
 
+def having(keys: Iterator[str]) -> Callable[[], TaskSpec]:
+    """Makes plain tasks with these keys."""
+    return lambda: replace(plain_task(), unique_key=next(keys))
+
+
 def fresh_keys() -> Iterator[str]:
     """Keys that nobody holds."""
     return (f"key-{number}" for number in count())
@@ -31,7 +38,7 @@ def fresh_keys() -> Iterator[str]:
 def held_keys(core: Core) -> Iterator[str]:
     """Keys that are all held."""
     kept = [f"held-{number}" for number in range(HELD)]
-    core.enqueue(callers=1, calls=1, size=HELD, keys=iter(kept))
+    core.enqueue(callers=1, calls=1, size=HELD, make=having(iter(kept)))
     return (key for _ in count() for key in kept)
 
 
@@ -42,7 +49,7 @@ def test_unique_enqueues_against_plain_ones(core: Core, duel: Duel, keys: str, s
     chosen = fresh_keys() if keys == "free" else held_keys(core)
     duel(
         f"enqueue with {keys} unique keys, batches of {size}",
-        ours=Plain(lambda: core.enqueue(callers=1, calls=calls, size=size, keys=chosen)),
+        ours=Plain(lambda: core.enqueue(callers=1, calls=calls, size=size, make=having(chosen))),
         baseline=Plain(lambda: core.enqueue(callers=1, calls=calls, size=size)),
         against="0",
         tasks=calls * size,

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from bench.core import Core
+from bench.core import Core, plain_task
 from bench.rounds import Duel, Plain
 from tqnode.task import ClaimedTask, Webhook
 
@@ -35,7 +36,9 @@ def test_completions_that_are_told_against_plain_ones(cores: tuple[Core, Core], 
     told, plain = cores
 
     def claim(core: Core, hook: Webhook | None) -> None:
-        core.enqueue(callers=CALLERS, calls=CALLS, size=SIZE, webhook=hook)
+        core.enqueue(
+            callers=CALLERS, calls=CALLS, size=SIZE, make=lambda: replace(plain_task(), webhook=hook)
+        )
         held[core] = core.claim(callers=CALLERS, calls=CALLS, size=SIZE)
 
     duel(

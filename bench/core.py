@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import os
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,12 +24,10 @@ from tqnode.queue.logs import NewLine, NewLines
 from tqnode.queue.schedules import ScheduleSpec, Template
 from tqnode.queue.sliced import Slice, Sliced
 from tqnode.store import Store
-from tqnode.task import Ask, ClaimedTask, Complete, Needs, TaskSpec, Webhook
+from tqnode.task import Ask, ClaimedTask, Complete, Needs, TaskSpec
 from tqnode.timing import Every
 
 BACKLOG_MAX: Final = 20_000
-KEYLESS: Final = itertools.repeat(None)
-ALIKE: Final = itertools.repeat(PAYLOAD)
 HOUR_MS: Final = 3_600_000
 LINE: Final = "what a handler says of a step that it has done, with a figure or two: 1234 of 5678"
 
@@ -76,22 +74,18 @@ class Core:
         callers: int,
         calls: int,
         size: int,
-        webhook: Webhook | None = None,
-        keys: Iterator[str | None] = KEYLESS,
-        payloads: Iterator[bytes] = ALIKE,
+        make: Callable[[], TaskSpec] | None = None,
     ) -> None:
         """Each of ``callers`` enqueues ``calls`` times ``size`` tasks, one call after the other.
 
         Args:
-            webhook: to whom their ends are told.
-            keys: their unique keys, None for one without.
-            payloads: JSON.
+            make: makes each of them; None: all are plain ones.
         """
+        make = make or plain_task
 
         async def caller() -> None:
             for _ in range(calls):
-                specs = [_spec(webhook, next(keys), payload=next(payloads)) for _ in range(size)]
-                await self._queue.enqueue(specs)
+                await self._queue.enqueue([make() for _ in range(size)])
 
         self._run_all([caller() for _ in range(callers)])
 
@@ -115,7 +109,7 @@ class Core:
             await self._queue.limits.put(stopped)
             for start in range(0, tasks, 1000):
                 numbers = range(start, min(tasks, start + 1000))
-                keyed = [replace(_spec(), limit_key=f"k{number % keys}") for number in numbers]
+                keyed = [replace(plain_task(), limit_key=f"k{number % keys}") for number in numbers]
                 await self._queue.enqueue(keyed)
 
         self._runner.run(fill())
@@ -149,7 +143,7 @@ class Core:
         async def caller() -> None:
             batch = (await self._queue.batcher.create(BatchSpec(open=True), [])).id
             for _ in range(calls):
-                await self._queue.batcher.add(batch, [_spec() for _ in range(size)])
+                await self._queue.batcher.add(batch, [plain_task() for _ in range(size)])
                 tasks = await self._queue.claim(ask, wait_s=0)
                 await self._queue.finish([Complete(id=task.id, token=task.token) for task in tasks])
             await self._queue.batcher.close(batch)
@@ -162,7 +156,7 @@ class Core:
 
         async def caller() -> None:
             for _ in range(calls):
-                await self._queue.enqueue([_spec() for _ in range(size)])
+                await self._queue.enqueue([plain_task() for _ in range(size)])
                 tasks = await self._queue.claim(ask, wait_s=0)
                 await self._queue.finish([Complete(id=task.id, token=task.token) for task in tasks])
 
@@ -173,11 +167,12 @@ class Core:
         ask = Ask(queues=(QUEUE,), worker=WORKER, max=size)
 
         async def caller() -> None:
-            await self._queue.enqueue([_spec() for _ in range(size)])
+            await self._queue.enqueue([plain_task() for _ in range(size)])
             for left in reversed(range(calls)):
                 tasks = await self._queue.claim(ask, wait_s=0)
                 ends = [
-                    Complete(id=task.id, token=task.token, then=(_spec(),) if left else ()) for task in tasks
+                    Complete(id=task.id, token=task.token, then=(plain_task(),) if left else ())
+                    for task in tasks
                 ]
                 await self._queue.finish(ends)
 
@@ -196,7 +191,7 @@ class Core:
         async def caller() -> None:
             for _ in range(requests):
                 await self._queue.enqueue(
-                    _linked(widths) if linked else [_spec() for _ in range(sum(widths))]
+                    _linked(widths) if linked else [plain_task() for _ in range(sum(widths))]
                 )
                 for width in widths:
                     await self._drain(width, size)
@@ -222,7 +217,7 @@ class Core:
                 ScheduleSpec(
                     name=f"s{number}",
                     timing=timing,
-                    template=Template(spec=_spec()),
+                    template=Template(spec=plain_task()),
                     missed="one",
                     overlap="allow",
                 )
@@ -298,35 +293,26 @@ class Core:
         self._runner.run(gather())
 
 
-def _spec(
-    webhook: Webhook | None = None,
-    key: str | None = None,
-    *,
-    payload: bytes = PAYLOAD,
-    after: tuple[bytes | int, ...] = (),
-) -> TaskSpec:
-    # Made anew for each task, as a request's decoding does.
+def plain_task() -> TaskSpec:
+    """A plain task, made anew as a request's decoding does."""
     return TaskSpec(
         kind=KIND,
         queue=QUEUE,
-        payload=payload,
+        payload=PAYLOAD,
         priority=128,
         run_at_ms=None,
         max_attempts=MAX_ATTEMPTS,
         lease_ms=LEASE_MS,
-        webhook=webhook,
-        unique_key=key,
-        after=after,
-        needs=Needs.SUCCEEDED if after else None,
     )
 
 
 def _linked(widths: Sequence[int]) -> list[TaskSpec]:
     """The tasks of a request, wave after wave."""
-    specs = [_spec() for _ in range(widths[0])]
+    specs = [plain_task() for _ in range(widths[0])]
     for before, width in itertools.pairwise(widths):
         first = len(specs) - before
-        specs += [_spec(after=(first + place % before,)) for place in range(width)]
+        parents = [(first + place % before,) for place in range(width)]
+        specs += [replace(plain_task(), after=after, needs=Needs.SUCCEEDED) for after in parents]
     return specs
 
 

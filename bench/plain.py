@@ -6,7 +6,7 @@ It stores the same rows under the same schema and pragmas as the core does. Task
 
 from typing import Any
 
-from bench.bare import NOW_MS, PAYLOAD, QUEUE, SECRET, WORKER, BareQueue, Held
+from bench.bare import KIND, NOW_MS, PAYLOAD, QUEUE, SECRET, WORKER, BareQueue, Held
 from tqnode.sql import statement
 
 _BEGIN = statement("begin")
@@ -19,7 +19,7 @@ _CLAIM = """
 UPDATE task SET state = 'running', attempt = attempt + 1, grants = grants + 1, secret = :secret,
     worker = :worker, receipt = NULL, started_at_ms = :now_ms, lease_expires_at_ms = :now_ms + lease_ms
 WHERE seq IN (
-    SELECT seq FROM task WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue
+    SELECT seq FROM task WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = :kind
     ORDER BY priority DESC, run_at_ms, seq LIMIT :max)
 RETURNING seq, id, kind, priority, run_at_ms, grants, attempt, max_attempts, crashes, lease_ms, timeout_ms,
     created_at_ms
@@ -46,6 +46,7 @@ class PlainQueue(BareQueue):
         held: list[Held] = []
         params: dict[str, Any] = {
             "queue": QUEUE,
+            "kind": KIND,
             "worker": WORKER,
             "secret": SECRET,
             "now_ms": NOW_MS,

@@ -98,10 +98,12 @@ def test_migrations_are_numbered_without_a_gap_from_one(database_of: str) -> Non
 
 
 QUICK = {
-    "find_claimable": "task_ready (",
-    "find_claimable_of_kind": "task_ready_of_kind",
-    "find_levels": "task_ready (queue=? AND priority=?)",
-    "find_levels_of_kind": "task_ready_of_kind (queue=? AND kind=? AND priority=?)",
+    "find_claimable": "task_ready (queue=? AND kind=? AND priority>?)",
+    "find_heads_of_kinds": "task_ready (queue=? AND kind=? AND priority>? AND priority<?)",
+    "find_ready_kinds": "task_ready (queue=? AND kind>?)",
+    "find_queue_and_kinds": "task_ready (queue=?)",
+    "find_unkeyed": "task_ready (queue=? AND kind=? AND priority>? AND priority<?)",
+    "find_levels": "task_ready (queue=? AND kind=? AND priority=?)",
     "find_keyed_levels": "task_keyed (queue=? AND kind=? AND priority=?)",
     "claim_tasks": "INTEGER PRIMARY KEY",
     "read_running": "INTEGER PRIMARY KEY",
@@ -123,7 +125,7 @@ QUICK = {
     "find_due_buckets": "bucket_due",
     "next_token": "bucket_due",
     "find_full_buckets": "bucket_full",
-    "read_oldest_ready": "task_ready (queue=?",
+    "read_oldest_ready": "task_ready (queue=? AND kind=? AND priority<?)",
     "find_due": "task_due",
     "find_expired_leases": "task_lease",
     "find_outdated": "task_expiry",
@@ -131,8 +133,8 @@ QUICK = {
     "find_key_holder": "task_unique",
     "find_taken_keys": "task_unique",
     "find_key_rival": "task_unique",
-    "count_ahead": "task_ready (queue=? AND priority=? AND run_at_ms=? AND rowid<?)",
-    "count_ahead_of_kind": "task_ready_of_kind (queue=? AND kind=? AND priority=? AND run_at_ms=?",
+    "count_ahead": "task_ready (queue=? AND kind=? AND priority=? AND run_at_ms=? AND rowid<?)",
+    "count_ahead_of_kind": "task_ready (queue=? AND kind=? AND priority=? AND run_at_ms=?",
     "explain_parents": "dependency_child (child=?)",
     "count_held": "task_lease",
     "drop_key": "INTEGER PRIMARY KEY",
@@ -186,9 +188,49 @@ def test_a_statement_that_must_be_quick_uses_its_index_and_scans_no_table(
     assert not scans, plan
 
 
-@pytest.mark.parametrize("name", ["find_claimable", "find_claimable_of_kind"])
+@pytest.mark.parametrize("name", ["find_claimable", "find_unkeyed"])
 def test_the_claim_takes_tasks_in_the_order_of_the_index_without_sorting(
     name: str, database: apsw.Connection
 ) -> None:
     plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement(name)}", Anything())]
     assert not [step for step in plan if "TEMP B-TREE" in step], plan
+
+
+@pytest.mark.parametrize(
+    "table", ["task", "task_body", "task_note", "task_tag", "task_log", "tally", "worker"]
+)
+def test_no_row_that_is_often_written_is_checked_against_a_list(
+    table: str, database: apsw.Connection
+) -> None:
+    # SQLite makes a table of a list of more than two entries, for every row.
+    found = database.execute(
+        "SELECT sql FROM sqlite_schema WHERE tbl_name = ? AND sql IS NOT NULL", (table,)
+    ).fetchall()
+    assert found
+    assert not [sql for (sql,) in found if re.search(r"\bIN \([^()]*,[^()]*,", sql)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "state = 'waiting'",
+        "state = 'succeeded'",
+        "finished_at_ms = 1",
+        "state = 'dead', finished_at_ms = 1",
+        "reason = 'failed'",
+        "state = 'running'",
+    ],
+)
+def test_a_task_that_contradicts_itself_is_not_stored(change: str, database: apsw.Connection) -> None:
+    with pytest.raises(apsw.ConstraintError):
+        store_changed(database, change)
+
+
+def store_changed(database: apsw.Connection, change: str) -> None:
+    """Stores a ready task and changes it: both or none."""
+    with database:
+        database.execute(
+            "INSERT INTO task (seq, id, queue, kind, state, priority, run_at_ms, created_at_ms, max_attempts,"
+            " lease_ms) VALUES (1, zeroblob(16), 'q', 'k', 'ready', 128, 0, 0, 10, 30000)"
+        )
+        database.execute(f"UPDATE task SET {change}")

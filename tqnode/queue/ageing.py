@@ -10,16 +10,15 @@ from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any
 
 from tqnode.queue import lanes
-from tqnode.queue.lanes import Lanes, Line, Place
+from tqnode.queue.lanes import Lanes, Place
+from tqnode.queue.line import Line
 from tqnode.settings import PRIORITY_MAX, aged
 from tqnode.sql import statement
 from tqnode.store.tx import Row
 
 _LEVELS = statement("find_levels")
-_LEVELS_OF_KIND = statement("find_levels_of_kind")
 _KEYED_LEVELS = statement("find_keyed_levels")
 _UNKEYED = statement("find_unkeyed")
-_UNKEYED_OF_KIND = statement("find_unkeyed_of_kind")
 _KEYED = statement("find_keyed")
 
 _PART = 8
@@ -97,7 +96,7 @@ class AgedLanes(Lanes):
         """All tasks, the best first."""
         heap = [(self._rank(*row[:3]), row, kind, tasks) for row, kind, tasks in self._first()]
         heapify(heap)
-        lines: dict[tuple[int, str | None, str], Line] = {}
+        lines: dict[tuple[int, str, str], Line] = {}
         while heap:
             _, row, kind, tasks = heap[0]
             yield row
@@ -112,24 +111,21 @@ class AgedLanes(Lanes):
             else:
                 heapreplace(heap, (self._rank(*after[:3]), after, kind, tasks))
 
-    def _first(self) -> Iterator[tuple[Row, str | None, str]]:
-        """The first task of each priority, without and with a key, of each kind if need be.
+    def _first(self) -> Iterator[tuple[Row, str, str]]:
+        """The first task of each priority, without and with a key, of each kind.
 
         With it come the kind, and the statement that reads those behind it.
         """
-        if self._kinds is None:
-            yield from ((row, None, _UNKEYED) for row in self._heads_of(_LEVELS, None))
-        else:
-            for kind in self._kinds:
-                yield from ((row, kind, _UNKEYED_OF_KIND) for row in self._heads_of(_LEVELS_OF_KIND, kind))
+        for kind in self._kinds_without_keys():
+            yield from ((row, kind, _UNKEYED) for row in self._heads_of(_LEVELS, kind))
         if self._keyed:
             for kind in self._kinds_with_keys():
                 yield from ((row, kind, _KEYED) for row in self._heads_of(_KEYED_LEVELS, kind))
 
-    def _heads_of(self, levels: str, kind: str | None) -> list[Row]:
+    def _heads_of(self, levels: str, kind: str) -> list[Row]:
         return self._tx.all(levels, self._params(low=self._low, kind=kind))
 
-    def _read(self, tasks: str, kind: str | None, priority: int, limit: int) -> list[Row]:
+    def _read(self, tasks: str, kind: str, priority: int, limit: int) -> list[Row]:
         return self._tx.all(tasks, self._params(kind=kind, low=priority, high=priority, max=limit))
 
     def _rank(self, priority: int, run_at_ms: int, seq: int) -> Rank:

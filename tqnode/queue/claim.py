@@ -1,9 +1,8 @@
 """Hands ready tasks to a worker, under a lease."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from functools import partial
-from heapq import merge
 from itertools import islice, repeat
 from typing import Any
 
@@ -15,21 +14,22 @@ from tqnode.queue import token
 from tqnode.queue.ageing import AgedLanes
 from tqnode.queue.controls import controls_of
 from tqnode.queue.inputs import with_inputs
+from tqnode.queue.kinds import first_of, ready_kinds
 from tqnode.queue.lanes import Lanes, Walk
 from tqnode.queue.membership import with_batches
 from tqnode.queue.rows import listed, texts_of
 from tqnode.queue.rules import rules_of
 from tqnode.sql import statement
-from tqnode.store.tx import Params, Row, TaskEvent, Tx
+from tqnode.store.tx import Row, TaskEvent, Tx
 from tqnode.task import Ask, ClaimedTask, TaskState
 
 _FIND = statement("find_claimable")
-_FIND_OF_KIND = statement("find_claimable_of_kind")
 _CLAIM_ONE = statement("claim_task")
 _CLAIM_MANY = statement("claim_tasks")
 _READ_CLAIMABLE = statement("read_claimable")
 _CLAIM_LIMITED = statement("claim_limited")
 _FIND_QUEUE = statement("find_queue")
+_FIND_QUEUE_AND_KINDS = statement("find_queue_and_kinds")
 _FIND_WORKER_STATE = statement("find_worker_state")
 
 PAYLOADS_MAX = 16 * 1024 * 1024
@@ -67,7 +67,7 @@ def claim(tx: Tx, ask: Ask, rng: Rng, walk: Walk | None = None) -> list[ClaimedT
         wanted = ask.max - len(claimed)
         if wanted == 0 or room <= 0:
             break
-        known = tx.one(_FIND_QUEUE, {"queue": queue})
+        known = tx.one(_FIND_QUEUE_AND_KINDS if ask.kinds is None else _FIND_QUEUE, {"queue": queue})
         if known is None or (known[0] and controls.pauses_queue(queue, tx.now_ms)):
             continue
         params = {
@@ -86,7 +86,8 @@ def claim(tx: Tx, ask: Ask, rng: Rng, walk: Walk | None = None) -> list[ClaimedT
             if walk.next is not None and not rows:
                 break  # The queues after it have their turn when it is known that this one has nothing.
         else:
-            rows, room = _claim_plain(tx, ask, params, room)
+            kinds = _kinds_of(tx, queue, *known[2:]) if ask.kinds is None else ask.kinds
+            rows, room = _claim_plain(tx, kinds, params, room)
         if not rows:
             continue
         claimed += _hand_over(tx, ask, queue, secret, rows)
@@ -94,11 +95,24 @@ def claim(tx: Tx, ask: Ask, rng: Rng, walk: Walk | None = None) -> list[ClaimedT
     return claimed
 
 
-def _claim_plain(tx: Tx, ask: Ask, params: dict[str, Any], room: int) -> tuple[list[Row], int]:
+def _kinds_of(tx: Tx, queue: str, first: str | None, last: str | None) -> Sequence[str]:
+    """The kinds that a queue has ready tasks of, given the first and the last of them."""
+    if first is None or last is None:
+        return ()
+    return (first,) if first == last else ready_kinds(tx, queue)
+
+
+def _claim_plain(tx: Tx, kinds: Sequence[str], params: dict[str, Any], room: int) -> tuple[list[Row], int]:
     """Claims from a queue without keys and limits; the rows as they were before, and what room is left."""
-    with ExitStack() as open_rows:
-        rows, room = _within(_best_first(tx, ask.kinds, params, open_rows), params["max"], room)
-    # The statement that found them holds nothing up: nobody else writes during the transaction.
+    rows: list[Row] = []
+    if len(kinds) == 1:
+        # The statement that finds them holds nothing up: nobody else writes during the transaction.
+        with closing(tx.each(_FIND, {**params, "kind": kinds[0]})) as found:
+            rows, room = _within(found, params["max"], room)
+    elif kinds:
+        low, wanted = params["min_priority"], params["max"]
+        kinds = tuple(dict.fromkeys(kinds))
+        rows, room = _read(tx, first_of(tx, params["queue"], kinds, min_priority=low, wanted=wanted), room)
     if len(rows) == 1:
         tx.run(_CLAIM_ONE, params | {"seq": rows[0][0]})
     elif rows:
@@ -122,10 +136,7 @@ def _claim_limited(
     seqs = line.pick(params["max"])
     if line.place is not None:
         walk.next = (params["queue"], line.place)
-    if not seqs:
-        return [], room
-    with closing(tx.each(_READ_CLAIMABLE, {"seqs": listed(seqs)})) as found:
-        rows, room = _within(found, len(seqs), room)
+    rows, room = _read(tx, seqs, room)
     if rows:
         claimed = {"seqs": listed([row[0] for row in rows]), "slot": line.slot}
         tx.run(_CLAIM_LIMITED, params | claimed)
@@ -133,19 +144,12 @@ def _claim_limited(
     return rows, room
 
 
-def _best_first(tx: Tx, kinds: Sequence[str] | None, params: Params, open_rows: ExitStack) -> Iterator[Row]:
-    """The ready tasks of a queue in the order of claims, found one by one."""
-    if kinds is None:
-        return open_rows.enter_context(closing(tx.each(_FIND, params)))
-    # Each kind has its own line, so that no number of tasks of other kinds stands before a worker's own.
-    lines = [
-        open_rows.enter_context(closing(tx.each(_FIND_OF_KIND, {**params, "kind": kind}))) for kind in kinds
-    ]
-    return lines[0] if len(lines) == 1 else merge(*lines, key=_rank)
-
-
-def _rank(row: Row) -> tuple[int, int, int]:
-    return -row[3], row[4], row[0]
+def _read(tx: Tx, seqs: list[int], room: int) -> tuple[list[Row], int]:
+    """As :func:`_within`, of the tasks with these row numbers."""
+    if not seqs:
+        return [], room
+    with closing(tx.each(_READ_CLAIMABLE, {"seqs": listed(seqs)})) as found:
+        return _within(found, len(seqs), room)
 
 
 def _within(found: Iterator[Row], wanted: int, room: int) -> tuple[list[Row], int]:

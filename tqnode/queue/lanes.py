@@ -5,7 +5,7 @@ the head of the whole line; if too many of those there may not run, it steps fro
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heapreplace, merge
 from itertools import islice
 from typing import NamedTuple
@@ -14,12 +14,13 @@ import msgspec
 
 from tqnode.queue import buckets
 from tqnode.queue.gate import Gate
+from tqnode.queue.kinds import ready_kinds
+from tqnode.queue.line import Line
 from tqnode.queue.rules import Rules
 from tqnode.sql import statement
 from tqnode.store.tx import Params, Row, Tx
 
 _UNKEYED = statement("find_unkeyed")
-_UNKEYED_OF_KIND = statement("find_unkeyed_of_kind")
 _KINDS = statement("find_keyed_kinds")
 _KEYED = statement("find_keyed")
 _LANES = statement("find_lanes")
@@ -35,39 +36,6 @@ LANES_AT_A_TIME = 512
 LANES_MAX = 2048
 """Keys after which a claim lets others go first, and goes on in another transaction."""
 _PRIORITY_MAX = 255
-
-
-class Line:
-    """Tasks of one key, or of none, at one priority; read as far as they are wanted.
-
-    Args:
-        key: the key.
-        read: the first so many of them.
-        expected: how many will be wanted, as far as one knows.
-        start: how many of them are known already.
-    """
-
-    def __init__(
-        self, key: str | None, read: Callable[[int], list[Row]], *, expected: int, start: int = 0
-    ) -> None:
-        self.key = key
-        self._read = read
-        self._limit = start + max(1, expected)
-        self._rows: list[Row] | None = None
-        self._next = start
-
-    def next(self) -> Row | None:
-        """The task after the last one."""
-        if self._rows is None:
-            self._rows = self._read(self._limit)
-        elif self._next == self._limit:
-            self._limit *= 2
-            self._rows = self._read(self._limit)
-        if self._next >= len(self._rows):
-            return None
-        row = self._rows[self._next]
-        self._next += 1
-        return row
 
 
 class Place(NamedTuple):
@@ -130,6 +98,7 @@ class Lanes:
         self._rules = rules
         self._queue = queue
         self._kinds = None if kinds is None else tuple(dict.fromkeys(kinds))
+        self._unkeyed_kinds: tuple[str, ...] | None = None
         self._keyed_kinds: tuple[str, ...] | None = None
         self._low = min_priority
         self._keyed = keyed
@@ -356,14 +325,17 @@ class Lanes:
         return Line(key, read, expected=expected, start=start)
 
     def _unkeyed(self, params: Params) -> list[list[Row]]:
-        """Those without a key; of each kind that is asked for."""
-        if self._kinds is None:
-            return [self._tx.all(_UNKEYED, params)]
-        return [self._tx.all(_UNKEYED_OF_KIND, {**params, "kind": kind}) for kind in self._kinds]
+        """What there is without a key; of each kind that is asked for or, if any is, that there is."""
+        return [self._tx.all(_UNKEYED, {**params, "kind": kind}) for kind in self._kinds_without_keys()]
 
     def _each(self, sql: str, params: Params) -> list[list[Row]]:
-        """What there is with a key; of each kind that is asked for or, if any is, that there is."""
+        """What there is with a key; of each kind as well."""
         return [self._tx.all(sql, {**params, "kind": kind}) for kind in self._kinds_with_keys()]
+
+    def _kinds_without_keys(self) -> tuple[str, ...]:
+        if self._unkeyed_kinds is None:
+            self._unkeyed_kinds = ready_kinds(self._tx, self._queue) if self._kinds is None else self._kinds
+        return self._unkeyed_kinds
 
     def _kinds_with_keys(self) -> tuple[str, ...]:
         if self._keyed_kinds is None:

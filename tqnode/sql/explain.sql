@@ -10,69 +10,42 @@ WHERE d.child = :seq AND (NOT :open OR d.open = 1) AND p.state IN (SELECT value 
 LIMIT :limit
 
 -- name: count_ahead
--- Three ranges of the index, each cut off: one condition for all of them would go through the whole queue. Those
--- with limit keys stand in a line for each kind.
-WITH RECURSIVE sort (kind) AS (
-    SELECT * FROM (SELECT kind FROM task INDEXED BY task_keyed
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue ORDER BY kind LIMIT 1)
-    UNION ALL
-    SELECT (SELECT kind FROM task INDEXED BY task_keyed
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind > sort.kind
-        ORDER BY kind LIMIT 1)
-    FROM sort WHERE sort.kind IS NOT NULL)
-SELECT (SELECT count(*) FROM (
-    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready
-        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue
-            AND priority > :priority LIMIT :limit)
-    UNION ALL
-    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready
-        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue
-            AND priority = :priority AND run_at_ms < :run_at_ms LIMIT :limit)
-    UNION ALL
-    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready
-        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue
-            AND priority = :priority AND run_at_ms = :run_at_ms AND seq < :seq LIMIT :limit)
-    LIMIT :limit))
-+ coalesce((SELECT sum((SELECT count(*) FROM (
-    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_keyed
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = sort.kind
-            AND priority > :priority LIMIT :limit)
-    UNION ALL
-    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_keyed
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = sort.kind
-            AND priority = :priority AND run_at_ms < :run_at_ms LIMIT :limit)
-    UNION ALL
-    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_keyed
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = sort.kind
-            AND priority = :priority AND run_at_ms = :run_at_ms AND seq < :seq LIMIT :limit)
-    LIMIT :limit)))
-    FROM sort WHERE sort.kind IS NOT NULL), 0)
+-- In the line of each kind, with and without limit keys.
+WITH RECURSIVE {ready_kinds}, {keyed_kinds}
+SELECT coalesce((SELECT sum({unkeyed_ahead}) FROM ready_kind line WHERE line.kind IS NOT NULL), 0)
+    + coalesce((SELECT sum({keyed_ahead}) FROM keyed_kind line WHERE line.kind IS NOT NULL), 0)
 
 -- name: count_ahead_of_kind
-SELECT (SELECT count(*) FROM (
-    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready_of_kind
-        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = :kind
+SELECT {unkeyed_ahead} + {keyed_ahead} FROM (SELECT :kind AS kind) line
+
+-- part: unkeyed_ahead
+-- Three ranges of the index, each cut off: one condition for all of them would go through the whole line.
+(SELECT count(*) FROM (
+    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready
+        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = line.kind
             AND priority > :priority LIMIT :limit)
     UNION ALL
-    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready_of_kind
-        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = :kind
+    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready
+        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = line.kind
             AND priority = :priority AND run_at_ms < :run_at_ms LIMIT :limit)
     UNION ALL
-    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready_of_kind
-        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = :kind
+    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready
+        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = line.kind
             AND priority = :priority AND run_at_ms = :run_at_ms AND seq < :seq LIMIT :limit)
     LIMIT :limit))
-+ (SELECT count(*) FROM (
+
+-- part: keyed_ahead
+(SELECT count(*) FROM (
     SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_keyed
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = :kind
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = line.kind
             AND priority > :priority LIMIT :limit)
     UNION ALL
     SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_keyed
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = :kind
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = line.kind
             AND priority = :priority AND run_at_ms < :run_at_ms LIMIT :limit)
     UNION ALL
     SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_keyed
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = :kind
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = line.kind
             AND priority = :priority AND run_at_ms = :run_at_ms AND seq < :seq LIMIT :limit)
     LIMIT :limit))
 

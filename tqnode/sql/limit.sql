@@ -70,26 +70,24 @@ WHERE slot IS NOT NULL AND state = 'running' AND queue = :queue LIMIT :max
 
 -- name: find_unkeyed
 SELECT priority, run_at_ms, seq, limit_key FROM task INDEXED BY task_ready
-WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND priority BETWEEN :low AND :high
-    AND (expires_at_ms IS NULL OR expires_at_ms > :now_ms)
-ORDER BY priority DESC, run_at_ms, seq LIMIT :max
-
--- name: find_unkeyed_of_kind
-SELECT priority, run_at_ms, seq, limit_key FROM task INDEXED BY task_ready_of_kind
 WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = :kind
     AND priority BETWEEN :low AND :high AND (expires_at_ms IS NULL OR expires_at_ms > :now_ms)
 ORDER BY priority DESC, run_at_ms, seq LIMIT :max
 
 -- name: find_keyed_kinds
-WITH RECURSIVE step (kind) AS (
+WITH RECURSIVE {keyed_kinds}
+SELECT kind FROM keyed_kind WHERE kind IS NOT NULL
+
+-- part: keyed_kinds
+-- As ready_kinds, of tasks with a key.
+keyed_kind (kind) AS (
     SELECT * FROM (SELECT kind FROM task INDEXED BY task_keyed
         WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue ORDER BY kind LIMIT 1)
     UNION ALL
     SELECT (SELECT kind FROM task INDEXED BY task_keyed
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind > step.kind
+        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind > keyed_kind.kind
         ORDER BY kind LIMIT 1)
-    FROM step WHERE step.kind IS NOT NULL)
-SELECT kind FROM step WHERE kind IS NOT NULL
+    FROM keyed_kind WHERE keyed_kind.kind IS NOT NULL)
 
 -- name: find_keyed
 SELECT priority, run_at_ms, seq, limit_key FROM task INDEXED BY task_keyed

@@ -1,6 +1,15 @@
 -- name: find_queue
 SELECT paused, lanes FROM queue WHERE name = :queue
 
+-- name: find_queue_and_kinds
+-- With the first and the last kind that has a ready task without a key: mostly they are one.
+SELECT paused, lanes,
+    (SELECT kind FROM task INDEXED BY task_ready
+        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue ORDER BY kind LIMIT 1),
+    (SELECT kind FROM task INDEXED BY task_ready
+        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue ORDER BY kind DESC LIMIT 1)
+FROM queue WHERE name = :queue
+
 -- name: count_queues
 SELECT count(*) FROM queue
 
@@ -31,27 +40,21 @@ WHERE :queue IS NULL OR name = :queue ORDER BY name
 SELECT queue, state, tasks FROM tally WHERE tasks > 0 AND (:queue IS NULL OR queue = :queue)
 
 -- name: read_oldest_ready
--- The indexes are in order of priority first: one step for each priority that has tasks.
-WITH RECURSIVE step (priority, oldest_ms) AS (
-    SELECT * FROM (SELECT priority, run_at_ms FROM task
-        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue
-        ORDER BY priority DESC, run_at_ms LIMIT 1)
+-- The indexes are in order of kind and priority first: one step for each priority of each kind.
+WITH RECURSIVE {ready_kinds}, {keyed_kinds},
+step (kind, priority, oldest_ms) AS (
+    SELECT kind, 256, NULL FROM ready_kind WHERE kind IS NOT NULL
     UNION ALL
-    SELECT (SELECT priority FROM task WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue
-            AND priority < step.priority ORDER BY priority DESC, run_at_ms LIMIT 1),
-        (SELECT run_at_ms FROM task WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue
-            AND priority < step.priority ORDER BY priority DESC, run_at_ms LIMIT 1)
+    SELECT step.kind,
+        (SELECT priority FROM task INDEXED BY task_ready
+            WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = step.kind
+                AND priority < step.priority ORDER BY priority DESC, run_at_ms LIMIT 1),
+        (SELECT run_at_ms FROM task INDEXED BY task_ready
+            WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = step.kind
+                AND priority < step.priority ORDER BY priority DESC, run_at_ms LIMIT 1)
     FROM step WHERE step.priority IS NOT NULL),
-sort (kind) AS (
-    SELECT * FROM (SELECT kind FROM task INDEXED BY task_keyed
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue ORDER BY kind LIMIT 1)
-    UNION ALL
-    SELECT (SELECT kind FROM task INDEXED BY task_keyed
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind > sort.kind
-        ORDER BY kind LIMIT 1)
-    FROM sort WHERE sort.kind IS NOT NULL),
 keyed (kind, priority, oldest_ms) AS (
-    SELECT kind, 256, NULL FROM sort WHERE kind IS NOT NULL
+    SELECT kind, 256, NULL FROM keyed_kind WHERE kind IS NOT NULL
     UNION ALL
     SELECT keyed.kind,
         (SELECT priority FROM task INDEXED BY task_keyed

@@ -79,18 +79,32 @@ DELETE FROM task_note WHERE seq IN (SELECT value FROM json_each(:seqs))
 SELECT t.seq, t.id, t.kind, t.priority, t.run_at_ms, t.grants, t.attempt, t.max_attempts, t.crashes,
     t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags, t.needs, t.batch
 FROM task t JOIN task_body b USING (seq)
-WHERE t.limit_key IS NULL AND t.state = 'ready' AND t.queue = :queue AND t.priority >= :min_priority
-    AND (t.expires_at_ms IS NULL OR t.expires_at_ms > :now_ms)
+WHERE t.limit_key IS NULL AND t.state = 'ready' AND t.queue = :queue AND t.kind = :kind
+    AND t.priority >= :min_priority AND (t.expires_at_ms IS NULL OR t.expires_at_ms > :now_ms)
 ORDER BY t.priority DESC, t.run_at_ms, t.seq LIMIT :max
 
--- name: find_claimable_of_kind
-SELECT t.seq, t.id, t.kind, t.priority, t.run_at_ms, t.grants, t.attempt, t.max_attempts, t.crashes,
-    t.lease_ms, t.timeout_ms, t.created_at_ms, b.payload, b.meta, b.tags, t.needs, t.batch
-FROM task t JOIN task_body b USING (seq)
-WHERE t.limit_key IS NULL AND t.state = 'ready' AND t.queue = :queue AND t.priority >= :min_priority
-    AND (t.expires_at_ms IS NULL OR t.expires_at_ms > :now_ms)
-    AND t.kind = :kind
-ORDER BY t.priority DESC, t.run_at_ms, t.seq LIMIT :max
+-- name: find_heads_of_kinds
+-- The first task of each of these kinds.
+SELECT t.priority, t.run_at_ms, t.seq, t.kind
+FROM json_each(:kinds) k CROSS JOIN task t ON t.seq = (SELECT seq FROM task INDEXED BY task_ready
+    WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = k.value
+        AND priority BETWEEN :low AND :high AND (expires_at_ms IS NULL OR expires_at_ms > :now_ms)
+    ORDER BY priority DESC, run_at_ms, seq LIMIT 1)
+
+-- name: find_ready_kinds
+WITH RECURSIVE {ready_kinds}
+SELECT kind FROM ready_kind WHERE kind IS NOT NULL
+
+-- part: ready_kinds
+-- One step of the index for each kind, however many tasks it has.
+ready_kind (kind) AS (
+    SELECT * FROM (SELECT kind FROM task INDEXED BY task_ready
+        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue ORDER BY kind LIMIT 1)
+    UNION ALL
+    SELECT (SELECT kind FROM task INDEXED BY task_ready
+        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind > ready_kind.kind
+        ORDER BY kind LIMIT 1)
+    FROM ready_kind WHERE ready_kind.kind IS NOT NULL)
 
 -- name: claim_task
 UPDATE task SET state = 'running', attempt = attempt + 1, grants = grants + 1, secret = :secret,
@@ -210,7 +224,8 @@ UPDATE task SET state = 'ready' WHERE seq = :seq
 
 -- name: find_outdated
 SELECT seq, id, queue, kind, state, priority, run_at_ms, attempt, receipt FROM task
-WHERE expires_at_ms IS NOT NULL AND state IN ('blocked', 'scheduled', 'ready') AND expires_at_ms <= :now_ms
+WHERE expires_at_ms IS NOT NULL AND (state = 'ready' OR state = 'scheduled' OR state = 'blocked')
+    AND expires_at_ms <= :now_ms
 ORDER BY expires_at_ms LIMIT :limit
 
 -- name: find_kept_too_long
@@ -226,7 +241,7 @@ SELECT min(lease_expires_at_ms) FROM task WHERE state = 'running' AND lease_expi
 
 -- name: next_expiry
 SELECT min(expires_at_ms) FROM task
-WHERE expires_at_ms IS NOT NULL AND state IN ('blocked', 'scheduled', 'ready')
+WHERE expires_at_ms IS NOT NULL AND (state = 'ready' OR state = 'scheduled' OR state = 'blocked')
 
 -- name: delete_old_idempotency
 DELETE FROM idempotency WHERE key IN (
