@@ -2,16 +2,15 @@
 
 import asyncio
 import tempfile
-from collections import Counter
 from itertools import product
 from pathlib import Path
 from unittest.mock import patch
 
-import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.tqnode.costs import counted_costs
 from tests.tqnode.nodes import Core, ids_of, open_core, snooze, spec
 from tests.tqnode.queue.limiting import claimed, enqueue, limit
 from tests.waiting import eventually_async
@@ -199,22 +198,7 @@ async def test_what_is_at_the_end_of_very_many_keys_is_not_forgotten(
 
 
 async def test_what_a_claim_costs_depends_on_the_priorities_not_on_the_tasks(tmp_path: Path) -> None:
-    costs = Counter[str]()
-
-    def watch(connection: apsw.Connection) -> None:
-        def step() -> bool:
-            costs["steps"] += 100
-            return False
-
-        def note(*_: object) -> bool:
-            costs["statements"] += 1
-            return True
-
-        connection.set_progress_handler(step, 100)
-        connection.exec_trace = note
-
-    apsw.connection_hooks.append(watch)
-    try:
+    with counted_costs() as costs:
         async with open_core(tmp_path / "tq.db") as core:
             await age(core, 1)
             for part in range(50):
@@ -226,8 +210,6 @@ async def test_what_a_claim_costs_depends_on_the_priorities_not_on_the_tasks(tmp
                 # Of each of 256 priorities two steps to the first, and for each task a few more.
                 assert costs["steps"] < 30_000 + most * 600, costs
                 assert costs["statements"] < 20 + 2 * most, costs
-    finally:
-        apsw.connection_hooks.remove(watch)
 
 
 new_tasks = st.tuples(
