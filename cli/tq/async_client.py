@@ -10,13 +10,13 @@ from typing import Any, TypeVar, Unpack
 from msgspec import UNSET
 
 from tq import calls, wire
-from tq.async_batching import AsyncBatching
-from tq.async_bulking import AsyncBulking
-from tq.async_explaining import AsyncExplaining
-from tq.async_limiting import AsyncLimiting
-from tq.async_steering import AsyncSteering
-from tq.async_telling import AsyncTelling
-from tq.async_waits import AsyncWaits
+from tq.asynchronous.batching import AsyncBatching
+from tq.asynchronous.bulking import AsyncBulking
+from tq.asynchronous.explaining import AsyncExplaining
+from tq.asynchronous.limiting import AsyncLimiting
+from tq.asynchronous.steering import AsyncSteering
+from tq.asynchronous.telling import AsyncTelling
+from tq.asynchronous.waits import AsyncWaits
 from tq.clock import Clock, SystemClock
 from tq.config import settings
 from tq.effects import Emit, Program

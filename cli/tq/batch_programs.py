@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from tq import batch_calls, errors, wire
-from tq.batch_calls import BatchOptions
+from tq import errors, wire
 from tq.bounds import PAGE_ROWS
-from tq.calls import Call
+from tq.calls import Call, batch_calls
+from tq.calls.batch_calls import BatchOptions
 from tq.chunks import chunks
 from tq.clock import Clock
 from tq.effects import Program

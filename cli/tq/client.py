@@ -10,20 +10,20 @@ from typing import Any, TypeVar, Unpack
 from msgspec import UNSET
 
 from tq import calls, wire
-from tq.batching import Batching
-from tq.bulking import Bulking
+from tq.blocking.batching import Batching
+from tq.blocking.bulking import Bulking
+from tq.blocking.explaining import Explaining
+from tq.blocking.limiting import Limiting
+from tq.blocking.steering import Steering
+from tq.blocking.telling import Telling
+from tq.blocking.waits import Waits
 from tq.clock import Clock, SystemClock
 from tq.config import settings
 from tq.effects import Emit, Program
-from tq.explaining import Explaining
 from tq.gates import ThreadGate
-from tq.limiting import Limiting
 from tq.programs import Session
 from tq.sse import Event
-from tq.steering import Steering
-from tq.telling import Telling
 from tq.transport import SyncTransport
-from tq.waits import Waits
 
 T = TypeVar("T")
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
-from tq import batch_calls, calls, errors, waiting_calls, wire
+from tq import calls, errors, wire
 from tq.backoff import poll_s
+from tq.calls import batch_calls, waiting_calls
 from tq.clock import Clock
 from tq.effects import Emit, Pause, Program
 from tq.exchange import Exchange

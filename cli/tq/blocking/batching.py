@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
-from tq import batch_calls, calls, wire
+from tq import calls, wire
+from tq.calls import batch_calls
 
 if TYPE_CHECKING:
     from tq.effects import Program
@@ -44,7 +45,7 @@ class Batching(ABC):
             tasks: from :func:`tq.new_task` or a task function's ``new_task``; those of one request may wait
                 for each other.
             idempotency_key: by which the node knows the call again; made up when absent.
-            options: see :class:`tq.batch_calls.BatchOptions`.
+            options: see :class:`tq.calls.batch_calls.BatchOptions`.
 
         Returns:
             The batch's id, and a result for each task in order. A ``duplicate`` is no member.

@@ -1,12 +1,13 @@
-"""The calls by which one waits for tasks and reads what they tell; the async client has them."""
+"""The calls by which one waits for tasks and reads what they tell; the blocking client has them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar, overload
 
-from tq import calls, waiting_calls, wire
+from tq import calls, wire
+from tq.calls import waiting_calls
 from tq.effects import Program
 from tq.programs import Session
 from tq.values import value
@@ -14,32 +15,32 @@ from tq.values import value
 T = TypeVar("T")
 
 
-class AsyncWaits(ABC):
-    """The part of :class:`tq.AsyncClient` that is about ends and log lines of tasks."""
+class Waits(ABC):
+    """The part of :class:`tq.Client` that is about ends and log lines of tasks."""
 
     _session: Session
 
     @abstractmethod
-    async def _call(self, call: calls.Call[T]) -> T:
+    def _call(self, call: calls.Call[T]) -> T:
         """Makes a call."""
 
     @abstractmethod
-    async def _run(self, program: Program[T]) -> T:
+    def _run(self, program: Program[T]) -> T:
         """Carries out a program."""
 
     @abstractmethod
-    def _iterate(self, program: Program[None]) -> AsyncGenerator[Any, None]:
+    def _iterate(self, program: Program[None]) -> Iterator[Any]:
         """Carries out a program that hands out items on its way."""
 
     @overload
-    async def wait(  # type: ignore[overload-overlap]  # a str is an iterable of str, and means one id here
+    def wait(  # type: ignore[overload-overlap]  # a str is an iterable of str, and means one id here
         self, ids: str, *, timeout_s: float | None = None
     ) -> wire.Task: ...
 
     @overload
-    async def wait(self, ids: Iterable[str], *, timeout_s: float | None = None) -> list[wire.Task]: ...
+    def wait(self, ids: Iterable[str], *, timeout_s: float | None = None) -> list[wire.Task]: ...
 
-    async def wait(
+    def wait(
         self, ids: str | Iterable[str], *, timeout_s: float | None = None
     ) -> wire.Task | list[wire.Task]:
         """Waits until a task, or all of several, are final.
@@ -59,10 +60,10 @@ class AsyncWaits(ABC):
             TaskNotFound: one does not exist, or was deleted meanwhile.
         """
         if isinstance(ids, str):
-            return (await self._run(self._session.wait([ids], timeout_s=timeout_s)))[0]
-        return await self._run(self._session.wait(ids, timeout_s=timeout_s))
+            return self._run(self._session.wait([ids], timeout_s=timeout_s))[0]
+        return self._run(self._session.wait(ids, timeout_s=timeout_s))
 
-    async def result(self, task_id: str, *, timeout_s: float | None = None, type: Any = Any) -> Any:
+    def result(self, task_id: str, *, timeout_s: float | None = None, type: Any = Any) -> Any:
         """Waits for a task and answers its result as a Python value; ``None`` if it has none.
 
         Args:
@@ -77,12 +78,9 @@ class AsyncWaits(ABC):
             WaitTimeout: it is not final.
             TaskNotFound: it does not exist, or was deleted meanwhile.
         """
-        task = await self._run(self._session.result(task_id, timeout_s=timeout_s))
-        return value(task.result, type)
+        return value(self._run(self._session.result(task_id, timeout_s=timeout_s)).result, type)
 
-    def log(
-        self, task_id: str, *, after: str | None = None, follow: bool = False
-    ) -> AsyncGenerator[wire.LogLine, None]:
+    def log(self, task_id: str, *, after: str | None = None, follow: bool = False) -> Iterator[wire.LogLine]:
         """The lines that a task's attempts have told, oldest first.
 
         Args:
@@ -95,7 +93,7 @@ class AsyncWaits(ABC):
         """
         return self._iterate(self._session.lines(task_id, after=after, follow=follow))
 
-    async def log_page(
+    def log_page(
         self, task_id: str, *, after: str | None = None, limit: int | None = None, wait_s: float = 0.0
     ) -> wire.LogPage:
         """One page of a task's log lines, and how many lines before its last were dropped.
@@ -106,9 +104,9 @@ class AsyncWaits(ABC):
             limit: how many at most.
             wait_s: seconds to wait for the next lines, or the task's end, when there are none.
         """
-        return await self._call(waiting_calls.log_page(task_id, after=after, limit=limit, wait_s=wait_s))
+        return self._call(waiting_calls.log_page(task_id, after=after, limit=limit, wait_s=wait_s))
 
-    async def append_lines(
+    def append_lines(
         self, task_id: str, token: str, lines: Iterable[wire.NewLine | str], *, first: int | None = None
     ) -> int:
         """Adds lines to the log of a claimed task; answers the number of its last line.
@@ -123,4 +121,4 @@ class AsyncWaits(ABC):
         Raises:
             LeaseLost: the token is not the task's current one.
         """
-        return await self._call(waiting_calls.append_lines(task_id, token, lines, first=first))
+        return self._call(waiting_calls.append_lines(task_id, token, lines, first=first))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TypeVar
 
-from tq import calls, webhook_calls, wire
+from tq import calls, wire
+from tq.calls import webhook_calls
 
 T = TypeVar("T")
 

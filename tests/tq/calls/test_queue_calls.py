@@ -6,8 +6,7 @@ import msgspec
 import pytest
 
 import tq
-from tq import queue_calls
-from tq.calls import Repeat
+from tq.calls import Repeat, queue_calls
 from tq.wire import QueueSettings
 
 UNTIL = datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)

@@ -7,8 +7,7 @@ import msgspec
 import pytest
 
 import tq
-from tq import schedule_calls
-from tq.calls import Call, Repeat
+from tq.calls import Call, Repeat, schedule_calls
 
 NOW = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC)
 

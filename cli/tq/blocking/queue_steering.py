@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from datetime import datetime
 from typing import TypeVar, Unpack
 
-from tq import calls, queue_calls, wire
+from tq import calls, wire
+from tq.calls import queue_calls
 
 T = TypeVar("T")
 
@@ -68,7 +69,7 @@ class QueueSteering(ABC):
 
         Args:
             name: the queue's.
-            options: see :class:`tq.queue_calls.QueueOptions`; ``None`` gives back to the node's.
+            options: see :class:`tq.calls.queue_calls.QueueOptions`; ``None`` gives back to the node's.
 
         Raises:
             QueueFull: there are too many queues already.

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 import tq
-from tq import batch_calls, wire
-from tq.calls import Call, Repeat
+from tq import wire
+from tq.calls import Call, Repeat, batch_calls
 
 ID = "018f0000-0000-7000-8000-000000000001"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TypeVar, Unpack
 
-from tq import calls, limit_calls, wire
+from tq import calls, wire
+from tq.calls import limit_calls
 
 T = TypeVar("T")
 
@@ -22,8 +23,8 @@ class AsyncLimiting(ABC):
 
         Args:
             name: its name, in letters, digits and ``_ . : @ + -``.
-            options: see :class:`tq.limit_calls.LimitOptions`; ``queue`` or ``key`` is needed, and one of
-                ``running``, ``rate`` and ``fair``.
+            options: see :class:`tq.calls.limit_calls.LimitOptions`; ``queue`` or ``key`` is needed, and one
+                of ``running``, ``rate`` and ``fair``.
 
         Raises:
             LimitExists: another limit is on the same tasks.

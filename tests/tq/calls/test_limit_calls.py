@@ -3,8 +3,7 @@
 import msgspec
 import pytest
 
-from tq import limit_calls
-from tq.calls import Repeat
+from tq.calls import Repeat, limit_calls
 
 
 def test_a_limit_is_sent_with_nothing_but_what_was_said() -> None:

@@ -1,27 +1,28 @@
-"""The calls on many tasks at once; the blocking client has them."""
+"""The calls on many tasks at once; the async client has them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import TypeVar, Unpack
 
-from tq import bulk_calls, calls, wire
+from tq import calls, wire
+from tq.calls import bulk_calls
 from tq.clock import Clock
 from tq.ids import time_ordered_id
 
 T = TypeVar("T")
 
 
-class Bulking(ABC):
-    """The part of :class:`tq.Client` that is about all tasks that match."""
+class AsyncBulking(ABC):
+    """The part of :class:`tq.AsyncClient` that is about all tasks that match."""
 
     _clock: Clock
 
     @abstractmethod
-    def _call(self, call: calls.Call[T]) -> T:
+    async def _call(self, call: calls.Call[T]) -> T:
         """Makes a call."""
 
-    def count(self, **criteria: Unpack[calls.Criteria]) -> wire.TaskCount:
+    async def count(self, **criteria: Unpack[calls.Criteria]) -> wire.TaskCount:
         """How many tasks match, in all and by state.
 
         Args:
@@ -30,9 +31,9 @@ class Bulking(ABC):
         Returns:
             With ``estimated`` set, where there are too many tasks to look at, numbers reckoned from samples.
         """
-        return self._call(bulk_calls.count(criteria))
+        return await self._call(bulk_calls.count(criteria))
 
-    def bulk(
+    async def bulk(
         self,
         action: wire.BulkAction,
         *,
@@ -75,31 +76,31 @@ class Bulking(ABC):
             wait_s=wait_s,
             key=idempotency_key or time_ordered_id(self._clock),
         )
-        return self._call(call)
+        return await self._call(call)
 
-    def bulk_operation(self, bulk_id: str) -> wire.Bulk:
+    async def bulk_operation(self, bulk_id: str) -> wire.Bulk:
         """How a bulk operation stands.
 
         Raises:
             BulkNotFound: there is none, or it was forgotten since it ended.
         """
-        return self._call(bulk_calls.get(bulk_id))
+        return await self._call(bulk_calls.get(bulk_id))
 
-    def bulk_operations(self) -> list[wire.Bulk]:
+    async def bulk_operations(self) -> list[wire.Bulk]:
         """All bulk operations the node remembers, newest first."""
         found: list[wire.Bulk] = []
         cursor: str | None = None
         while True:
-            page = self._call(bulk_calls.page(limit=None, cursor=cursor))
+            page = await self._call(bulk_calls.page(limit=None, cursor=cursor))
             found += page.bulks
             cursor = page.next_cursor
             if cursor is None:
                 return found
 
-    def cancel_bulk(self, bulk_id: str) -> wire.Bulk:
+    async def cancel_bulk(self, bulk_id: str) -> wire.Bulk:
         """Ends a bulk operation where it stands; what was done stays done.
 
         Raises:
             BulkNotFound: there is none, or it was forgotten since it ended.
         """
-        return self._call(bulk_calls.cancel(bulk_id))
+        return await self._call(bulk_calls.cancel(bulk_id))

@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 import pytest
 
-from tq import bulk_calls, calls
-from tq.calls import Call, Repeat
+from tq import calls
+from tq.calls import Call, Repeat, bulk_calls
 
 NOW = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC)
 

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 import tq
-from tq import calls, queue_calls, wire
+from tq import calls, wire
+from tq.calls import queue_calls
 
 ID = "018f0000-0000-7000-8000-000000000001"
 NOW = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC)

@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TypeVar, Unpack
 
-from tq import calls, schedule_calls, wire
-from tq.async_queue_steering import AsyncQueueSteering
+from tq import calls, wire
+from tq.asynchronous.queue_steering import AsyncQueueSteering
+from tq.calls import schedule_calls
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ class AsyncSteering(AsyncQueueSteering, ABC):
             name: its name, in letters, digits and ``_ . : @ + -``.
             task: what each tick enqueues, from :func:`tq.new_task` or a task function's ``new_task``;
                 without ``delay_s``, ``run_at`` and ``expires_at``.
-            options: see :class:`tq.schedule_calls.ScheduleOptions`; ``cron`` or ``every_s`` is needed.
+            options: see :class:`tq.calls.schedule_calls.ScheduleOptions`; ``cron`` or ``every_s`` is needed.
 
         Raises:
             InvalidCron, UnknownTimeZone, TooManySchedules: what they say.

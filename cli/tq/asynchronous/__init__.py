@@ -1,0 +1,1 @@
+"""What the asynchronous client can do, a class for each subject."""

@@ -1,0 +1,1 @@
+"""What the blocking client can do, a class for each subject."""
