@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tqnode import ids
-from tqnode.queue.explain_view import Cause, View, cut, from_now
+from tqnode.queue.explain.view import Cause, View, cut, from_now
 from tqnode.sql import statement
 from tqnode.task import FINAL
 

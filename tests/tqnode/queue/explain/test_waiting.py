@@ -6,7 +6,7 @@ from tests.tqnode.nodes import Core, fail, snooze, spec
 from tests.tqnode.queue.explaining import codes, explained, facts, text
 from tests.tqnode.queue.families import child, enqueue
 from tqnode import ids
-from tqnode.queue import explain_waiting
+from tqnode.queue.explain import waiting
 from tqnode.task import Needs
 
 
@@ -27,7 +27,7 @@ async def test_of_very_many_parents_a_few_are_named_and_all_counted(core: Core) 
     made = await enqueue(core, *[spec() for _ in range(30)], child(*range(30)))
     found = await facts(core, made[30], "parents")
     assert found["pending"] == 30
-    assert [task["id"] for task in found["tasks"]] == made[: explain_waiting.PARENTS_TOLD]
+    assert [task["id"] for task in found["tasks"]] == made[: waiting.PARENTS_TOLD]
     assert (await text(core, made[30], "parents")).endswith(", ….")
 
 
@@ -114,7 +114,7 @@ async def test_those_of_the_same_moment_come_in_their_order(core: Core) -> None:
 
 
 async def test_a_long_line_is_counted_up_to_a_bound(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain_waiting, "AHEAD_MAX", 3)
+    monkeypatch.setattr(waiting, "AHEAD_MAX", 3)
     made = await enqueue(core, spec(priority=9), *[spec() for _ in range(5)])
     found = await facts(core, made[5], "ahead")
     assert (found["ahead"], found["more"], found["more_of_kind"]) == (3, True, True)

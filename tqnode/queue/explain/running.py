@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tqnode.queue.explain_view import Cause, View, counted, from_now, span
+from tqnode.queue.explain.view import Cause, View, counted, from_now, span
 from tqnode.sql import statement
 from tqnode.task import TaskState
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tqnode import ids
 from tqnode.queue.controls import settings_of
-from tqnode.queue.explain_view import Cause, View, counted, cut, from_now, span
+from tqnode.queue.explain.view import Cause, View, counted, cut, from_now, span
 from tqnode.settings import aged
 from tqnode.sql import statement
 from tqnode.store.tx import Row

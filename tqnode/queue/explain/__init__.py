@@ -10,13 +10,13 @@ import msgspec
 
 from tqnode.clock import Clock
 from tqnode.config import Config
-from tqnode.queue.explain_ended import ended, retention
-from tqnode.queue.explain_held import limited, node_paused, queue_paused
-from tqnode.queue.explain_key import key_held, key_taken
-from tqnode.queue.explain_running import cancel_requested, crashes, lease_over, overtime, running
-from tqnode.queue.explain_view import Cause, Rule, View
-from tqnode.queue.explain_waiting import ahead, expired, expires, not_due, parents
-from tqnode.queue.explain_workers import workers
+from tqnode.queue.explain.ended import ended, retention
+from tqnode.queue.explain.held import limited, node_paused, queue_paused
+from tqnode.queue.explain.key import key_held, key_taken
+from tqnode.queue.explain.running import cancel_requested, crashes, lease_over, overtime, running
+from tqnode.queue.explain.view import Cause, Rule, View
+from tqnode.queue.explain.waiting import ahead, expired, expires, not_due, parents
+from tqnode.queue.explain.workers import workers
 from tqnode.store import Store
 from tqnode.task import TaskState
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tqnode.queue.controls import node_pause, pause_of
-from tqnode.queue.explain_view import Cause, View, counted, cut, from_now
+from tqnode.queue.explain.view import Cause, View, counted, cut, from_now
 from tqnode.queue.holding import Hold, held_by
 from tqnode.settings import Pause
 from tqnode.sql import statement

@@ -18,7 +18,7 @@ from tests.tqnode.queue.families import child
 from tqnode import ids
 from tqnode.errors import NotFound, TqnodeError
 from tqnode.queue import WorkerSpec, explain
-from tqnode.queue.explain_view import Cause
+from tqnode.queue.explain.view import Cause
 from tqnode.task import FINAL, ClaimedTask, Finish, Needs, TaskState
 
 T = TypeVar("T")

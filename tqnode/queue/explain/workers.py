@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tqnode.queue.explain_view import Cause, View, counted, span
+from tqnode.queue.explain.view import Cause, View, counted, span
 from tqnode.sql import statement
 from tqnode.task import TaskState
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tqnode.queue.explain_view import MOMENT_MAX_MS, counted, cut, from_now, moment, span
+from tqnode.queue.explain.view import MOMENT_MAX_MS, counted, cut, from_now, moment, span
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from tqnode import ids
-from tqnode.queue.explain_view import Cause, View, counted, cut, from_now
-from tqnode.queue.explain_waiting import parents_of, told_parents
+from tqnode.queue.explain.view import Cause, View, counted, cut, from_now
+from tqnode.queue.explain.waiting import parents_of, told_parents
 from tqnode.task import FINAL, Reason, TaskState
 
 _FAILED = '["dead","cancelled"]'
