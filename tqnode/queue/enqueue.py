@@ -190,7 +190,8 @@ class Enqueuer:
         packed = ids.pack_all(at_ms=made_ms, seqs=seqs, nonces=nonces)
         states, runs_at_ms = _entries(tx, specs, linked=linked)
         queues, kinds = [spec.queue for spec in specs], [spec.kind for spec in specs]
-        columns = zip(seqs, packed, queues, kinds, states, runs_at_ms, specs, strict=True)
+        priorities = [spec.priority for spec in specs]
+        columns = zip(seqs, packed, queues, kinds, states, priorities, runs_at_ms, specs, strict=True)
         rows: list[Row] = [
             (
                 seq,
@@ -198,7 +199,7 @@ class Enqueuer:
                 queue,
                 kind,
                 state,
-                spec.priority,
+                priority,
                 run_at_ms,
                 made_ms,
                 spec.max_attempts,
@@ -208,7 +209,7 @@ class Enqueuer:
                 spec.unique_key,
                 None if spec.unique_key is None else spec.unique_states,
             )
-            for seq, task_id, queue, kind, state, run_at_ms, spec in columns
+            for seq, task_id, queue, kind, state, priority, run_at_ms, spec in columns
         ]
         if linked or batch is not None or any(map(_limit_key, specs)):
             pairs = zip(rows, specs, strict=True)
@@ -237,8 +238,11 @@ class Enqueuer:
             note_times(tx, [(seq, ttl_ms) for seq, ttl_ms in times if ttl_ms is not None])
         effects = tx.effects
         effects.events += map(TaskEvent, packed, queues, kinds, states, repeat(tx.now_ms), repeat(0))
-        for spec, state, run_at_ms in zip(specs, states, runs_at_ms, strict=True):
-            effects.entered(spec.queue, spec.kind, spec.priority, state, run_at_ms)
+        if states.count(_READY) == len(states):
+            effects.ready += zip(queues, kinds, priorities, strict=True)
+        else:
+            for entering in zip(queues, kinds, priorities, states, runs_at_ms, strict=True):
+                effects.entered(*entering)
         entered = list(zip(queues, states, strict=True))
         for (queue, state), tasks in counts(entered).items():
             tx.moved(queue, None, state, tasks)
