@@ -101,7 +101,7 @@ class Writer:
         self._requests: deque[_Pending] = deque()
         self._background: deque[_Pending] = deque()
         self._arrived = threading.Condition()
-        self._asleep = self._paused = self._busy = self._closing = False
+        self._asleep = self._paused = self._busy = self._closing = self._swept = False
         self._resting = 0
         self._depths: dict[str, int] = {}
         self._controls: Controls | None = None
@@ -225,7 +225,9 @@ class Writer:
             with contextlib.suppress(IndexError):  # abandoned meanwhile
                 while self._requests and len(group) < self._group_max:
                     group.append(self._requests.popleft())
-                if self._background and not self._requests:
+                # Whoever came during one slice of background work is answered before the next one.
+                self._swept = bool(self._background and not self._requests and not (group and self._swept))
+                if self._swept:
                     group.append(self._background.popleft())
             group = [pending for pending in group if not pending.future.cancelled()]
             if group:

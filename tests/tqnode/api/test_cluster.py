@@ -28,7 +28,8 @@ async def test_a_node_alone_is_a_cluster_of_one(served: Served) -> None:
 
 async def test_nodes_of_a_cluster_answer_as_the_pages_say(tmp_path: Path) -> None:
     """One cluster for all of it: it takes some seconds to begin one."""
-    async with running_cluster(tmp_path) as cluster:
+    # Nobody is to lose the lead because the machine stands still for a while.
+    async with running_cluster(tmp_path, lease_ttl_s=8.0) as cluster:
         await cluster.until_whole()
         await a_standby_sends_clients_to_the_leader(cluster)
         await every_node_says_how_all_are(cluster)

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -223,6 +224,27 @@ async def test_each_group_carries_at_most_one_piece_of_background_work(core: Cor
         background = [asyncio.create_task(core.store.write(the_group, background=True)) for _ in range(3)]
         await settle()
     assert len(set(await asyncio.gather(*background))) == 3
+
+
+async def test_who_came_during_background_work_does_not_wait_for_more_of_it(core: Core) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slice_of_work(tx: Tx) -> Tx:
+        begun.set()
+        assert goes_on.wait(20)
+        return tx
+
+    first = core.store.submit(slice_of_work, background=True)
+    assert await asyncio.to_thread(begun.wait, 20)
+    second = core.store.submit(the_group, background=True)
+    request = core.store.submit(the_group)
+    goes_on.set()
+    groups = [await one for one in (first, request, second)]
+    assert len(set(groups)) == 3
+    # Nor does background work wait for as long as requests keep coming.
+    async with HeldWriter(core.store):
+        together = [core.store.submit(the_group), core.store.submit(the_group, background=True)]
+    assert await together[0] is await together[1]
 
 
 async def test_more_operations_than_the_backlog_may_hold_are_refused(tmp_path: Path) -> None:
