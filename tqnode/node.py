@@ -25,7 +25,7 @@ from tqnode.delivery.courier import Courier
 from tqnode.delivery.endpoints import EndpointsError
 from tqnode.errors import DiskFull, OutcomeUnknown, TqnodeError
 from tqnode.founding import FoundingError, refuse_alone
-from tqnode.garbage import collect_seldom
+from tqnode.garbage import collect_between, collect_seldom
 from tqnode.http_server import HttpServer, ListenError, bind, url_of, warn_if_open
 from tqnode.keeping import Keeping, plan_of
 from tqnode.member import Member
@@ -315,14 +315,9 @@ def _cut_off() -> None:
 
 
 async def _serve(config: Config, notify: SdNotify, environ: Mapping[str, str], *, bootstrap: bool) -> int:
-    node = Node(
-        config,
-        clock=SystemClock(),
-        rng=SystemRng(),
-        notify=notify,
-        environ=environ,
-        bootstrap=bootstrap,
-    )
+    clock = SystemClock()
+    node = Node(config, clock=clock, rng=SystemRng(), notify=notify, environ=environ, bootstrap=bootstrap)
+    collecting = asyncio.create_task(collect_between(clock))
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -348,6 +343,7 @@ async def _serve(config: Config, notify: SdNotify, environ: Mapping[str, str], *
     limit.daemon = True
     limit.start()
     await node.stop()
+    collecting.cancel()
     limit.cancel()
     logger.info("stopped")
     return EXIT_FAILED if node.broken.is_set() else EXIT_STOPPED
