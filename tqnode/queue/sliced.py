@@ -9,8 +9,8 @@ from tqnode.clock import Clock
 from tqnode.store import Store, Tx
 
 SLICE_S = 0.005
-"""How long one slice is meant to hold the writer: a claim may come just behind it, and another goes along in
-the claim's own transaction; together they are to stay below 10 ms."""
+"""How long one slice is meant to hold the writer: a claim that comes just behind it waits for the rest of it,
+and is answered before the next."""
 SLICE_MIN, SLICE_MAX = 256, 4_000
 """Pieces in a slice. With fewer, on a busy node the work would not keep up with the requests, whose groups
 grow."""

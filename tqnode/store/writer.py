@@ -1,7 +1,8 @@
 """The one writer: a thread that runs all waiting operations in one transaction, then answers them.
 
 Two lines of waiting: requests, and background work that runs only after the requests at hand, so
-that a heartbeat that has arrived is always seen before the sweep that would take its lease.
+that a heartbeat that has arrived is always seen before the sweep that would take its lease. Whoever
+waited for a piece of background work does not wait for a second one.
 """
 
 import asyncio
