@@ -14,14 +14,14 @@ from tqnode.task import TaskState
 PACKED = ids.pack(at_ms=1_900_000_000_000, seq=7, nonce=7)
 
 
-@pytest.fixture
-def oldest(tmp_path: Path) -> Path:
-    """A file of the first schema with one ready task."""
+@pytest.fixture(params=[number for number, _ in migrations()])
+def old(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A file of an earlier schema, or of the newest, with one ready task."""
     path = tmp_path / "tq.db"
     connection = apsw.Connection(str(path))
-    (number, script), *_ = migrations()
-    connection.execute(script)
-    connection.pragma("user_version", number)
+    for _, script in migrations()[: request.param]:
+        connection.execute(script)
+    connection.pragma("user_version", request.param)
     connection.execute(
         "INSERT INTO task (seq, id, queue, kind, state, priority, run_at_ms, created_at_ms, max_attempts,"
         " lease_ms) VALUES (7, ?, 'default', 'k', 'ready', 128, 0, 0, 10, 30000)",
@@ -34,8 +34,8 @@ def oldest(tmp_path: Path) -> Path:
     return path
 
 
-async def test_tasks_of_the_first_schema_are_there_and_can_be_waited_for(oldest: Path) -> None:
-    async with open_core(oldest) as core:
+async def test_tasks_of_each_schema_are_there_and_can_be_waited_for(old: Path) -> None:
+    async with open_core(old) as core:
         task = await core.task(ids.text(PACKED))
         assert (task.state, task.needs, task.pending, task.after) == (TaskState.READY, None, 0, ())
         child = await enqueue_child(core, task.id)
@@ -43,3 +43,5 @@ async def test_tasks_of_the_first_schema_are_there_and_can_be_waited_for(oldest:
         await succeed(core)
         assert await core.state(child) is TaskState.READY
         assert not await core.drift()
+        ((found,),) = await core.rows("PRAGMA integrity_check")
+        assert found == "ok"
