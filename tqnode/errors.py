@@ -27,7 +27,6 @@
     │   ├── Draining
     │   ├── NoLeader             no node leads, or this one does not know which
     │   ├── QueueFull            ``field`` and ``limit`` say which quota
-    │   │   └── NodeFull
     │   ├── DiskFull
     │   └── ArchiveUnavailable   the past can't be read just now
     └── OutcomeUnknown           the write may or may not have been made
@@ -203,10 +202,6 @@ class QueueFull(Busy):
         super().__init__(detail, retry_after_s=retry_after_s)
         self.field = field
         self.limit = limit
-
-
-class NodeFull(QueueFull):
-    code = "node_full"
 
 
 class DiskFull(Busy):

@@ -35,7 +35,7 @@
         │   ├── WrongState, HandoverFailed, BatchFinished, BatchCancelled, QueueDraining
         │   └── IdempotencyMismatch
         ├── Busy                 come again: ``retry_after_s``
-        │   └── QueueFull (NodeFull), Overloaded, Draining, DiskFull, ArchiveUnavailable, NoLeader
+        │   └── QueueFull, Overloaded, Draining, DiskFull, ArchiveUnavailable, NoLeader
         └── ServerError          the node failed: quote ``request_id``
 """
 
@@ -188,11 +188,7 @@ class Busy(ApiError):
 
 
 class QueueFull(Busy):
-    """The queue holds as much as it may; ``field`` says by which setting, ``limit`` is its value."""
-
-
-class NodeFull(QueueFull):
-    """All queues together hold as much as they may."""
+    """Queue or node hold as much as they may; ``field`` says by which setting, ``limit`` is its value."""
 
 
 class Overloaded(Busy):

@@ -71,7 +71,6 @@ CODES: dict[str, type[errors.TqError]] = {
     "busy": errors.Busy,
     "queue_draining": errors.QueueDraining,
     "queue_full": errors.QueueFull,
-    "node_full": errors.NodeFull,
     "overloaded": errors.Overloaded,
     "draining": errors.Draining,
     "disk_full": errors.DiskFull,

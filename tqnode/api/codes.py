@@ -66,9 +66,8 @@ CODES: dict[str, Code] = {
     "queue_draining": Code(409, "The queue is being drained: it takes no new tasks until it is resumed."),
     "queue_full": Code(
         429,
-        "The queue holds as much, or there are as many queues, as `limit` allows; `field` names it.",
+        "Queue or node hold as much, or there are as many queues, as `limit` allows; `field` names it.",
     ),
-    "node_full": Code(429, "All queues together hold as much as `limit` allows; `field` names it."),
     "headers_too_large": Code(431, "The path and headers have too many bytes."),
     "internal": Code(500, "The node failed; its log has the reason under `request_id`."),
     "overloaded": Code(503, "The node has as much to do as it takes; Retry-After says when to come again."),

@@ -24,7 +24,7 @@ _changes = Decoder(wire.QueueChanges)
 _encode = msgspec.json.Encoder().encode
 
 _UNKNOWN = ["queue_not_found"]
-QUOTA_ERRORS = ("queue_full", "node_full", "queue_draining")
+QUOTA_ERRORS = ("queue_full", "queue_draining")
 """Codes of tasks for which there is no room."""
 
 

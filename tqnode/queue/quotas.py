@@ -8,7 +8,7 @@ are there only while something is counted. So no statement that moves a task has
 from collections.abc import Mapping, Sequence
 
 from tqnode.config import Config
-from tqnode.errors import NodeFull, QueueDraining, QueueFull
+from tqnode.errors import QueueDraining, QueueFull
 from tqnode.queue.controls import changed, controls_of
 from tqnode.settings import NO_SETTINGS, Controls
 from tqnode.sql import script, statement
@@ -50,8 +50,7 @@ class Quotas:
 
         Raises:
             QueueDraining: one of their queues takes none.
-            QueueFull: there is no room in one of their queues.
-            NodeFull: there is none in the node.
+            QueueFull: there is no room in one of their queues, or in the node.
         """
         controls = controls_of(tx)
         if controls.draining and not follows:
@@ -92,7 +91,7 @@ class Quotas:
             (tallied,) = tx.one(_READ_NODE_DEPTH) or (0,)
             depth = tx.know_depth(NODE, tallied)
         if depth + count > self._config.depth_max:
-            raise NodeFull(
+            raise QueueFull(
                 f"the node holds {depth} waiting tasks; its limit is {self._config.depth_max}",
                 retry_after_s=RETRY_AFTER_S,
                 field="depth_max",
@@ -116,7 +115,7 @@ class Quotas:
             (held,) = tx.one(_READ, {"queue": queue}) or (0,)
             if held + size > limit:
                 whose = f"queue {queue}" if queue else "the node"
-                raise (QueueFull if queue else NodeFull)(
+                raise QueueFull(
                     f"{whose} holds {held} bytes of tasks and would get {size} more; its limit is {limit}",
                     retry_after_s=RETRY_AFTER_S,
                     field="bytes_max",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.tqnode.nodes import Core, FakeClock, HeldWriter, fail, open_core, spec
-from tqnode.errors import NodeFull, QueueFull, TqnodeError
+from tqnode.errors import QueueFull, TqnodeError
 from tqnode.task import WAITING, Complete, TaskState
 
 
@@ -49,12 +49,12 @@ async def test_a_queue_takes_as_many_tasks_as_its_setting_says(core: Core) -> No
 async def test_the_node_takes_as_many_tasks_as_its_configuration_says(tmp_path: Path) -> None:
     async with open_core(tmp_path / "tq.db", depth_max=3) as core:
         await core.queue.enqueue([spec(), spec(queue="b")])
-        with pytest.raises(NodeFull) as full:
+        with pytest.raises(QueueFull, match="the node holds") as full:
             await core.queue.enqueue([spec(queue="c"), spec(queue="d")])
-        assert (full.value.code, full.value.field, full.value.limit) == ("node_full", "depth_max", 3)
+        assert (full.value.code, full.value.field, full.value.limit) == ("queue_full", "depth_max", 3)
         await core.enqueue(queue="c")
         answers = await core.queue.enqueue_partial([spec(), spec(queue="e")])
-        assert all(isinstance(answer, NodeFull) for answer in answers)
+        assert all(isinstance(answer, QueueFull) for answer in answers)
         await core.complete(await core.claim_one("b"))
         await core.enqueue(queue="e")
 
@@ -80,7 +80,7 @@ async def test_bytes_of_the_node_are_limited_by_its_configuration(tmp_path: Path
     async with open_core(path, clock=clock) as core:
         await core.enqueue(payload=b"x" * 60)
     async with open_core(path, clock=clock, bytes_max=100) as core:
-        with pytest.raises(NodeFull) as full:
+        with pytest.raises(QueueFull, match="the node holds") as full:
             await core.enqueue(queue="b", payload=b"x" * 41)
         assert (full.value.field, full.value.limit) == ("bytes_max", 100)
         await core.enqueue(queue="b", payload=b"x" * 40)
