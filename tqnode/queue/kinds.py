@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 
 from tqnode.queue.line import Line
+from tqnode.settings import PRIORITY_MAX
 from tqnode.sql import statement
 from tqnode.store.tx import Row, Tx
 
 _HEADS = statement("find_heads_of_kinds")
 _OF_KIND = statement("find_unkeyed")
 _KINDS = statement("find_ready_kinds")
-_PRIORITY_MAX = 255
 
 
 def ready_kinds(tx: Tx, queue: str) -> tuple[str, ...]:
@@ -33,7 +33,7 @@ def first_of(tx: Tx, queue: str, kinds: Sequence[str], *, min_priority: int, wan
         kinds: of these kinds, each named once;
         min_priority: none below this.
     """
-    params: dict[str, Any] = {"queue": queue, "now_ms": tx.now_ms, "low": min_priority, "high": _PRIORITY_MAX}
+    params: dict[str, Any] = {"queue": queue, "now_ms": tx.now_ms, "low": min_priority, "high": PRIORITY_MAX}
     heads = tx.all(_HEADS, {**params, "kinds": msgspec.json.encode(kinds).decode()})
 
     def read(kind: str, limit: int) -> list[Row]:

@@ -17,6 +17,7 @@ from tqnode.queue.gate import Gate
 from tqnode.queue.kinds import ready_kinds
 from tqnode.queue.line import Line
 from tqnode.queue.rules import Rules
+from tqnode.settings import PRIORITY_MAX
 from tqnode.sql import statement
 from tqnode.store.tx import Params, Row, Tx
 
@@ -35,7 +36,6 @@ LANES_AT_A_TIME = 512
 """Keys that one statement steps to."""
 LANES_MAX = 2048
 """Keys after which a claim lets others go first, and goes on in another transaction."""
-_PRIORITY_MAX = 255
 
 
 class Place(NamedTuple):
@@ -155,11 +155,11 @@ class Lanes:
 
     def _from_the_head(self, wanted: int) -> list[Row] | None:
         """The first ``wanted`` that may run; None if they are not all within the part that is looked at."""
-        lines = self._unkeyed(self._between(self._low, _PRIORITY_MAX, wanted))
+        lines = self._unkeyed(self._between(self._low, PRIORITY_MAX, wanted))
         reach = None
         if self._keyed:
             look = wanted + LOOK_MAX
-            keyed = self._each(_KEYED, self._between(self._low, _PRIORITY_MAX, look))
+            keyed = self._each(_KEYED, self._between(self._low, PRIORITY_MAX, look))
             # What comes behind the last one read of a line that goes on is not known.
             reach = min((_rank(line[-1]) for line in keyed if len(line) == look), default=None)
             lines += keyed
@@ -247,7 +247,7 @@ class Lanes:
 
     def _priorities(self) -> Iterator[int]:
         """The priorities that have ready tasks, the highest first."""
-        high = _PRIORITY_MAX if self._at is None else self._at.priority
+        high = PRIORITY_MAX if self._at is None else self._at.priority
         while high >= self._low:
             params = self._between(self._low, high, 1)
             lines = self._unkeyed(params)

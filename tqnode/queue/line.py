@@ -1,4 +1,4 @@
-"""Ready tasks of one sort in the order of claims, read as far as they are wanted."""
+"""One of the lines that claims take tasks from: those of a key, of a kind, or of a priority."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,10 @@ from tqnode.store.tx import Row
 
 
 class Line:
-    """Tasks of one key, or of none, at one priority; read as far as they are wanted.
+    """Ready tasks of one sort in the order of claims; read as far as they are wanted.
 
     Args:
-        key: the key.
+        key: the limit key that all of them have; None for none.
         read: the first so many of them.
         expected: how many will be wanted, as far as one knows.
         start: how many of them are known already.
