@@ -10,44 +10,41 @@ WHERE d.child = :seq AND (NOT :open OR d.open = 1) AND p.state IN (SELECT value 
 LIMIT :limit
 
 -- name: count_ahead
--- In the line of each kind, with and without limit keys.
-WITH RECURSIVE {ready_kinds}, {keyed_kinds}
-SELECT coalesce((SELECT sum({unkeyed_ahead}) FROM ready_kind line WHERE line.kind IS NOT NULL), 0)
-    + coalesce((SELECT sum({keyed_ahead}) FROM keyed_kind line WHERE line.kind IS NOT NULL), 0)
+-- In the lines of all kinds, with and without limit keys.
+WITH RECURSIVE {ready_kinds}, {keyed_kinds},
+unkeyed_line AS MATERIALIZED (SELECT kind FROM ready_kind WHERE kind IS NOT NULL),
+keyed_line AS MATERIALIZED (SELECT kind FROM keyed_kind WHERE kind IS NOT NULL)
+SELECT count(*) FROM (SELECT 1 FROM ({ahead}) LIMIT :limit)
 
 -- name: count_ahead_of_kind
-SELECT {unkeyed_ahead} + {keyed_ahead} FROM (SELECT :kind AS kind) line
+WITH unkeyed_line (kind) AS (SELECT :kind), keyed_line (kind) AS (SELECT :kind)
+SELECT count(*) FROM (SELECT 1 FROM ({ahead}) LIMIT :limit)
 
--- part: unkeyed_ahead
--- Three ranges of the index, each cut off: one condition for all of them would go through the whole line.
-(SELECT count(*) FROM (
-    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready
-        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = line.kind
-            AND priority > :priority LIMIT :limit)
-    UNION ALL
-    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready
-        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = line.kind
-            AND priority = :priority AND run_at_ms < :run_at_ms LIMIT :limit)
-    UNION ALL
-    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_ready
-        WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND kind = line.kind
-            AND priority = :priority AND run_at_ms = :run_at_ms AND seq < :seq LIMIT :limit)
-    LIMIT :limit))
-
--- part: keyed_ahead
-(SELECT count(*) FROM (
-    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_keyed
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = line.kind
-            AND priority > :priority LIMIT :limit)
-    UNION ALL
-    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_keyed
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = line.kind
-            AND priority = :priority AND run_at_ms < :run_at_ms LIMIT :limit)
-    UNION ALL
-    SELECT 1 FROM (SELECT 1 FROM task INDEXED BY task_keyed
-        WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND kind = line.kind
-            AND priority = :priority AND run_at_ms = :run_at_ms AND seq < :seq LIMIT :limit)
-    LIMIT :limit))
+-- part: ahead
+-- Three ranges of each index, each cut off: one condition for all of them would go through whole lines.
+SELECT 1 FROM (SELECT 1 FROM unkeyed_line CROSS JOIN task INDEXED BY task_ready
+    WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND task.kind = unkeyed_line.kind
+        AND priority > :priority LIMIT :limit)
+UNION ALL
+SELECT 1 FROM (SELECT 1 FROM unkeyed_line CROSS JOIN task INDEXED BY task_ready
+    WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND task.kind = unkeyed_line.kind
+        AND priority = :priority AND run_at_ms < :run_at_ms LIMIT :limit)
+UNION ALL
+SELECT 1 FROM (SELECT 1 FROM unkeyed_line CROSS JOIN task INDEXED BY task_ready
+    WHERE limit_key IS NULL AND state = 'ready' AND queue = :queue AND task.kind = unkeyed_line.kind
+        AND priority = :priority AND run_at_ms = :run_at_ms AND seq < :seq LIMIT :limit)
+UNION ALL
+SELECT 1 FROM (SELECT 1 FROM keyed_line CROSS JOIN task INDEXED BY task_keyed
+    WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND task.kind = keyed_line.kind
+        AND priority > :priority LIMIT :limit)
+UNION ALL
+SELECT 1 FROM (SELECT 1 FROM keyed_line CROSS JOIN task INDEXED BY task_keyed
+    WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND task.kind = keyed_line.kind
+        AND priority = :priority AND run_at_ms < :run_at_ms LIMIT :limit)
+UNION ALL
+SELECT 1 FROM (SELECT 1 FROM keyed_line CROSS JOIN task INDEXED BY task_keyed
+    WHERE limit_key IS NOT NULL AND state = 'ready' AND queue = :queue AND task.kind = keyed_line.kind
+        AND priority = :priority AND run_at_ms = :run_at_ms AND seq < :seq LIMIT :limit)
 
 -- name: explain_workers
 -- An empty list means any.
