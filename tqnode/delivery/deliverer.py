@@ -75,6 +75,8 @@ class Deliverer:
         self._wake = asyncio.Event()
         self._draining = False
         self._at_hand: dict[asyncio.Task[None], ClaimedTask] = {}
+        self._ends: dict[str, Finish] = {}
+        """What came of those at hand whose end is being written."""
         store.listen(self._notice)
 
     def drain(self) -> None:
@@ -136,14 +138,14 @@ class Deliverer:
     def _ended(self, delivering: "asyncio.Task[None]") -> None:
         if delivering.cancelled():
             return  # it stays at hand, to be given back
-        del self._at_hand[delivering]
+        self._ends.pop(self._at_hand.pop(delivering).id, None)
         self._wake.set()
         error = delivering.exception()
         if error is not None:
             logger.error("a delivery could not be ended; its lease will run out", exc_info=error)
 
     async def _deliver(self, task: ClaimedTask) -> None:
-        finish = await self._attempt(task)
+        finish = self._ends[task.id] = await self._attempt(task)
         for _ in range(WRITES_MAX):
             try:
                 (answer,) = await self._queue.finish([finish])
@@ -202,19 +204,21 @@ class Deliverer:
         return Fail(id=task.id, token=task.token, type=kind, message=message[: self._chars_max])
 
     async def _stop(self) -> None:
-        """Gives back what is at hand."""
+        """Gives back what is at hand, and ends what has come to its end: nobody is to be told twice."""
         for delivering in self._at_hand:
             delivering.cancel()
         if not self._at_hand:
             return
         await asyncio.wait(list(self._at_hand))
         tasks = list(self._at_hand.values())
-        for _ in tasks:
-            self._count("given_back")
-        snoozes = [Snooze(id=task.id, token=task.token) for task in tasks]
+        for task in tasks:
+            if task.id not in self._ends:
+                self._ends[task.id] = Snooze(id=task.id, token=task.token)
+                self._count("given_back")
         try:
             async with asyncio.timeout(GIVE_BACK_S):
-                await self._queue.finish(snoozes)
+                # An end that was written already, and whose answer did not come, is the same end once more.
+                await self._queue.finish([self._ends[task.id] for task in tasks])
         except (TqnodeError, TimeoutError) as error:
             logger.info("%d deliveries are left to the next deliverer: %s", len(tasks), error or "no time")
 

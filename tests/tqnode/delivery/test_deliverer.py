@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.tqnode.delivery.servers import NO_CONTENT, Server, server
-from tests.tqnode.nodes import Core, open_core, sample
+from tests.tqnode.nodes import Core, HeldWriter, open_core, sample, settle
 from tests.waiting import eventually_async
 from tqnode.delivery.courier import Courier
 from tqnode.delivery.deliverer import Deliverer
@@ -209,6 +209,35 @@ async def test_a_fault_in_one_delivery_keeps_no_other_from_its_receiver(
         await eventually_async(lambda: len(there.requests) == 1)
         await eventually_async(lambda: outcomes(core, "forbidden") + outcomes(core, "unconfigured") == 2)
     assert "Traceback" not in caplog.text
+
+
+async def test_an_answer_that_came_just_before_the_stop_is_kept_and_nobody_is_told_twice(
+    tmp_path: Path,
+) -> None:
+    asked, answering = asyncio.Event(), asyncio.Event()
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await answering.wait()
+        writer.write(NO_CONTENT)
+        await writer.drain()
+
+    async with open_core(tmp_path / "tq.db", webhook_allow="127.0.0.0/8") as core, server(answer) as there:
+        await end_some(core, url_of(there))
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(delivering(core))
+            await asyncio.wait_for(asked.wait(), 20)
+            async with HeldWriter(core.store):
+                answering.set()
+                await eventually_async(lambda: outcomes(core, "delivered") == 1)
+                stopping = asyncio.create_task(stack.aclose())
+                await settle()
+            await stopping
+        assert outcomes(core, "given_back") == 0
+        assert await counts(core) == {"succeeded": 1}
+        async with delivering(core):
+            await settle()
+        assert len(there.requests) == 1
 
 
 async def test_a_silent_receiver_does_not_keep_the_others_from_theirs(tmp_path: Path) -> None:
