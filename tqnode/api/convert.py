@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
+from msgspec.structs import replace
 
 from tq import wire
 from tqnode.api.decode import within
@@ -82,10 +83,17 @@ class Conversion:
                 refs = refs_of(tasks)
             except BadRequest as error:
                 raise (within(error, field) if field else error) from None
-        specs = []
+        specs: list[TaskSpec] = []
+        alike: wire.NewTask | None = None
         for index, task in enumerate(tasks):
             try:
-                specs.append(self.spec(task, now_ms, refs))
+                # Most tasks of an array differ in their payload alone: then the rest is judged once.
+                shape = replace(task, payload=UNSET)
+                if alike is None or shape != alike:
+                    specs.append(self.spec(task, now_ms, refs))
+                    alike = None if task.unique or task.ref or task.after else shape
+                else:
+                    specs.append(replace(specs[-1], payload=self._payload(task)))
             except BadRequest as error:
                 raise within(error, f"{field}[{index}]") from None
         if refs:
@@ -110,11 +118,7 @@ class Conversion:
             self.name(task.queue, "queue")
         if task.queue == RESERVED:
             open_queue(task.queue)
-        payload = _NULL
-        if task.payload is not UNSET:
-            payload = bytes(task.payload)
-            if len(payload) > self._payload_bytes_max:
-                json_part(task.payload, "payload", self._payload_bytes_max)
+        payload = self._payload(task)
         run_at_ms = None
         if task.delay_s is not None or task.run_at is not None:
             run_at_ms = self._run_at_ms(task.delay_s, task.run_at, now_ms)
@@ -154,6 +158,14 @@ class Conversion:
             result_ttl_ms=None if task.result_ttl_s is None else max(1, ms_of(task.result_ttl_s)),
             **({} if task.unique is None else unique_of(task.unique, payload, self._config)),
         )
+
+    def _payload(self, task: wire.NewTask) -> bytes:
+        if task.payload is UNSET:
+            return _NULL
+        payload = bytes(task.payload)
+        if len(payload) > self._payload_bytes_max:
+            json_part(task.payload, "payload", self._payload_bytes_max)
+        return payload
 
     def _said(self, task: wire.NewTask) -> _Terms:
         priority, max_attempts, lease_s = task.priority, task.max_attempts, task.lease_s

@@ -1,5 +1,7 @@
 """What a worker says of a task it holds: heartbeat, complete, fail, snooze; one by one or many at once."""
 
+from msgspec import UNSET
+
 from tq import wire
 from tqnode.api.call import Call, Reply, checked_uuid, json_reply
 from tqnode.api.convert import Conversion, json_part
@@ -14,7 +16,7 @@ from tqnode.api.views import finished_of
 from tqnode.config import Config
 from tqnode.errors import BadRequest, InvalidField, TqnodeError
 from tqnode.queue.logs import NewLines
-from tqnode.task import Complete, Fail, Finish, Finished, Snooze
+from tqnode.task import Complete, Fail, Finish, Finished, Snooze, TaskState
 
 _heartbeat = Decoder(wire.Heartbeat)
 _complete = Decoder(wire.Complete)
@@ -109,6 +111,9 @@ def _row(asked: Finish, answer: Finished | TqnodeError, index: int) -> wire.Outc
         answer = within(answer, f"outcomes[{index}]")
     if isinstance(answer, TqnodeError):
         return wire.OutcomeAnswer(id=asked.id, error=problem_of(answer))
+    if answer.state is TaskState.SUCCEEDED and not answer.then:
+        # Nearly all are like that, and there are many of them in an answer.
+        return wire.OutcomeAnswer(id=answer.id, state="succeeded")
     return wire.OutcomeAnswer(
         id=answer.id,
         state=answer.state.value,
@@ -129,7 +134,9 @@ def _finish_of(
         return Complete(
             id=task_id,
             token=asked.token,
-            result=json_part(asked.result, "result", config.result_bytes_max),
+            result=None
+            if asked.result is UNSET
+            else json_part(asked.result, "result", config.result_bytes_max),
             then=tuple(conversion.specs(asked.then, now_ms, field="then")) if asked.then else (),
         )
     if isinstance(asked, wire.Snooze):

@@ -31,6 +31,7 @@ _ODD_ESCAPE = re.compile(rb"\\u(?:003[aA]|0000)")
 _PIECE_BYTES = 65_536
 _OPEN_CLOSE = bytes.maketrans(b"[]{}", b"()()")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_NOT_SKELETON = bytes(byte for byte in range(256) if byte not in b'[]{}"')
 _NOT_SEPARATORS = bytes(byte for byte in range(256) if byte not in b"[{,")
 
 
@@ -57,7 +58,7 @@ def surely_fine(body: bytes, *, depth_max: int) -> bool:
     """
     if _LONG_RUN in body.translate(_DIGITS) and not _long_digits_are_small(body):
         return False
-    if b"\\u" in body and _ODD_ESCAPE.search(body):
+    if b"\\" in body and _ODD_ESCAPE.search(body):
         return False
     if len(body) > VALUES_MAX:
         _count_values(body)
@@ -81,6 +82,16 @@ def _long_digits_are_small(body: bytes) -> bool:
     )
 
 
+def _brackets(body: bytes) -> bytes:
+    """The brackets of a well-formed body that belong to no string, as parentheses."""
+    if b"\\" not in body:
+        # Between two brackets outside of strings, whole strings leave an even number of quotes.
+        skeleton = body.translate(_OPEN_CLOSE, _NOT_SKELETON).replace(b'""', b"")
+        if b'"' not in skeleton:
+            return skeleton
+    return b"".join(part.translate(_OPEN_CLOSE, _NOT_BRACKETS) for part in _outside_strings(body))
+
+
 def _outside_strings(body: bytes) -> Iterator[bytes]:
     """The bytes of a well-formed body that belong to no string, in pieces."""
     if b"\\" in body:
@@ -95,7 +106,7 @@ def _outside_strings(body: bytes) -> Iterator[bytes]:
 
 def _depth_is_within(body: bytes, depth_max: int) -> bool:
     """Peels the innermost brackets off, one layer at a time, until none are left."""
-    brackets = b"".join(part.translate(_OPEN_CLOSE, _NOT_BRACKETS) for part in _outside_strings(body))
+    brackets = _brackets(body)
     for _ in range(depth_max):
         if not brackets:
             return True

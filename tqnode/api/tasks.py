@@ -136,13 +136,12 @@ async def _enqueue_partial(
 
 
 def _row(made: Enqueued | TqnodeError, index: int = 0) -> wire.Enqueued:
+    if isinstance(made, Enqueued):
+        given = None if made.given is None else given_of(made.given)
+        return wire.Enqueued(id=made.id, state=made.state.value, duplicate=made.duplicate, given=given)
     if isinstance(made, InvalidField):
         made = within(without_place(made), f"[{index}]")
-    if isinstance(made, TqnodeError):
-        return wire.Enqueued(error=problem_of(made))
-    return wire.Enqueued(
-        id=made.id, state=made.state.value, duplicate=made.duplicate, given=given_of(made.given)
-    )
+    return wire.Enqueued(error=problem_of(made))
 
 
 def _judge_size(call: Call, tasks: Sequence[Any]) -> None:

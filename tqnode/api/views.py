@@ -121,27 +121,29 @@ def error_of(error: core.TaskError) -> wire.TaskError:
 
 def claimed_of(task: core.ClaimedTask) -> wire.ClaimedTask:
     """A task in its worker's hands."""
+    timeout_ms, meta = task.timeout_ms, task.meta
+    # By position: by name it takes three times as long, and a claim's answer is little else.
     return wire.ClaimedTask(
-        id=task.id,
-        token=task.token,
-        queue=task.queue,
-        kind=task.kind,
-        payload=Raw(task.payload),
-        priority=task.priority,
-        attempt=task.attempt,
-        max_attempts=task.max_attempts,
-        lease_s=task.lease_ms / 1000,
-        lease_expires_at=stamp(task.lease_expires_at_ms),
-        created_at=stamp(task.created_at_ms),
-        run_at=stamp(task.run_at_ms),
-        crashes=task.crashes,
-        timeout_s=seconds_or_none(task.timeout_ms),
-        tags=list(task.tags),
-        meta=raw(task.meta),
-        inputs=[input_of(one) for one in task.inputs] if task.inputs else [],
-        inputs_truncated=task.inputs_truncated,
-        limit_key=task.limit_key,
-        batch=task.batch,
+        task.id,
+        task.token,
+        task.queue,
+        task.kind,
+        Raw(task.payload),
+        task.priority,
+        task.attempt,
+        task.max_attempts,
+        task.lease_ms / 1000,
+        stamp(task.lease_expires_at_ms),
+        stamp(task.created_at_ms),
+        stamp(task.run_at_ms),
+        task.crashes,
+        None if timeout_ms is None else timeout_ms / 1000,
+        list(task.tags),
+        UNSET if meta is None else Raw(meta),
+        [input_of(one) for one in task.inputs] if task.inputs else [],
+        task.inputs_truncated,
+        task.limit_key,
+        task.batch,
     )
 
 

@@ -49,7 +49,7 @@ class Input(Answer, kw_only=True):
     left_out: bool = False
 
 
-class ClaimedTask(Answer, kw_only=True):
+class ClaimedTask(Answer):
     """A task in its worker's hands; ``token`` proves this one claim; ``batch`` has it as a member."""
 
     id: Id

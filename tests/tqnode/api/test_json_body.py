@@ -72,6 +72,14 @@ def verdict(judge: Any, body: bytes) -> tuple[str, str | None] | None:
     return None
 
 
+def depth(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(depth, value), default=0)
+    return 0
+
+
 def python_takes(body: bytes) -> bool:
     """A third opinion, by the standard library."""
 
@@ -92,13 +100,6 @@ def python_takes(body: bytes) -> bool:
 
     def constant(_word: str) -> None:
         raise ValueError("no JSON")
-
-    def depth(value: Any) -> int:
-        if isinstance(value, dict):
-            return 1 + max(map(depth, value.values()), default=0)
-        if isinstance(value, list):
-            return 1 + max(map(depth, value), default=0)
-        return 0
 
     def strings(value: Any) -> list[str]:
         if isinstance(value, dict):
@@ -184,6 +185,27 @@ def test_depth_counts_containers_and_not_brackets_in_texts() -> None:
     with pytest.raises(InvalidField) as caught:
         check(body, depth_max=1)
     assert (caught.value.code, caught.value.field, caught.value.limit) == ("too_deep", "[1]", 1)
+
+
+bracketed = st.recursive(
+    st.text(alphabet='[]{}"\\a', max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text('[]{}"a', max_size=3), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(bracketed, st.integers(3, 5))
+def test_brackets_in_texts_never_hide_how_deep_a_body_is(value: Any, depth_max: int) -> None:
+    # The brackets around it make the count of all of them say nothing.
+    whole = [value, [{}] * depth_max]
+    body = json.dumps(whole).encode()
+    if depth(whole) <= depth_max:
+        assert surely_fine(body, depth_max=depth_max)
+    else:
+        with pytest.raises(InvalidField, match="deep"):
+            check(body, depth_max=depth_max)
 
 
 def test_too_many_values_are_refused_before_they_are_read() -> None:
