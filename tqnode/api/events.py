@@ -14,7 +14,7 @@ from tqnode.api.stamps import stamp
 from tqnode.api.waiting import ClientGone
 from tqnode.errors import Draining, InvalidField
 from tqnode.queue.hub import Hub, Numbered, Subscription
-from tqnode.store.tx import TaskEvent, TaskNews
+from tqnode.store.effects import TaskEvent, TaskNews
 
 COMMENT_EVERY_S = 15.0
 PROGRESS_EVERY_S = 0.5

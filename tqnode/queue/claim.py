@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import islice, repeat
+from itertools import islice
 from typing import Any
 
 from msgspec.structs import replace
@@ -20,7 +20,7 @@ from tqnode.queue.membership import with_batches
 from tqnode.queue.rows import listed, texts_of
 from tqnode.queue.rules import rules_of
 from tqnode.sql import statement
-from tqnode.store.tx import Row, TaskEvent, Tx
+from tqnode.store.tx import Row, Tx
 from tqnode.task import Ask, ClaimedTask, TaskState
 
 _FIND = statement("find_claimable")
@@ -195,16 +195,15 @@ def _hand_over(tx: Tx, ask: Ask, queue: str, secret: int, rows: list[Row]) -> li
         leases_ms = (ask.lease_ms,) * len(rows)
     # Most have been claimed equally often.
     tokens = {before: token.write(before + 1, secret) for before in {*grants}}
-    tx.effects.events += map(
-        TaskEvent, packed, repeat(queue), kinds, repeat(TaskState.RUNNING), repeat(now_ms), attempts
-    )
+    queues, states = (queue,) * len(rows), (TaskState.RUNNING,) * len(rows)
+    tx.effects.events.tell(packed, queues, kinds, states, now_ms, attempts)
     # By position, column by column: in a loop, with names, a task takes three times as long.
     claimed = list(
         map(
             ClaimedTask,
             ids.texts(packed),
             map(tokens.__getitem__, grants),
-            repeat(queue),
+            queues,
             kinds,
             priorities,
             attempts,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import repeat
 from operator import attrgetter
 
 import msgspec
@@ -11,21 +10,19 @@ from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.config import Config
 from tqnode.errors import IdempotencyMismatch, TqnodeError
-from tqnode.queue import keys, linking, membership, roster, webhooks
+from tqnode.queue import keys, linking, roster, webhooks
 from tqnode.queue.controls import controls_of
 from tqnode.queue.logs import replace_log
+from tqnode.queue.making import encode_tags, entry, make
 from tqnode.queue.moves import counts
 from tqnode.queue.quotas import Quotas
 from tqnode.queue.remove import replace_tags
-from tqnode.queue.results import note_times, replace_time
+from tqnode.queue.results import replace_time
 from tqnode.sql import statement
-from tqnode.store.tx import Row, TaskEvent, Tx
-from tqnode.task import REPLACING, WAITING, Enqueued, Idempotency, TaskSpec, TaskState
+from tqnode.store.effects import TaskEvent
+from tqnode.store.tx import Tx
+from tqnode.task import REPLACING, WAITING, Enqueued, Idempotency, TaskSpec
 
-_INSERT_TASK = "insert_task"
-_INSERT_TIED = "insert_tied_task"
-_INSERT_BODY = "insert_body"
-_INSERT_TAG = "insert_tag"
 _FORGET_PARENTS = statement("forget_parents")
 _REPLACE_TASK = statement("replace_task")
 _REPLACE_BODY = statement("replace_body")
@@ -35,13 +32,10 @@ _MARK_KEYED = statement("mark_keyed")
 _FIND_IDEMPOTENCY = statement("find_idempotency")
 _ADD_IDEMPOTENCY = statement("add_idempotency")
 
-# Looked up once: an enum's member costs as much as a short call.
-_READY = TaskState.READY
-_BLOCKED = TaskState.BLOCKED
 _after = attrgetter("after")
-_webhook = attrgetter("webhook")
+_queue = attrgetter("queue")
 _limit_key = attrgetter("limit_key")
-_result_ttl_ms = attrgetter("result_ttl_ms")
+_unique_key = attrgetter("unique_key")
 
 _answers = msgspec.json.Decoder(list[Enqueued])
 _some_answers = msgspec.json.Decoder(list[Enqueued | None])
@@ -146,13 +140,13 @@ class Enqueuer:
         self, tx: Tx, specs: Sequence[TaskSpec], *, linked: bool = False, batch: int | None = None
     ) -> list[Enqueued]:
         """Makes the tasks, or finds those that hold their keys."""
+        if not any(map(_unique_key, specs)):
+            return self._make(tx, specs, linked=linked, batch=batch)
         answers: list[Enqueued] = []
         fresh: list[TaskSpec] = []
-        taken: set[tuple[str, str | None]] | None = None
+        taken = keys.taken(tx, specs)
         for spec in specs:
             if spec.unique_key is not None:
-                if taken is None:
-                    taken = keys.taken(tx, specs)
                 name = (spec.kind, spec.unique_key)
                 if name in taken:
                     # What comes before in the same request may hold the key.
@@ -164,8 +158,6 @@ class Enqueuer:
                         continue
                 taken.add(name)
             fresh.append(spec)
-        if taken is None:
-            return self._make(tx, fresh, linked=linked, batch=batch)
         return answers + self._make_keyed(tx, fresh, linked=linked, batch=batch)
 
     def _make_keyed(
@@ -178,81 +170,15 @@ class Enqueuer:
                 keys.hold_for(tx, ids.seq_of(ids.parse(one.id)), spec.unique_period_ms)
         return made
 
+    def _make(self, tx: Tx, specs: Sequence[TaskSpec], *, linked: bool, batch: int | None) -> list[Enqueued]:
+        return make(tx, specs, rng=self._rng, linked=linked, batch=batch)
+
     def _enqueue_one(self, tx: Tx, spec: TaskSpec) -> Enqueued:
         return self.enqueue(tx, [spec])[0]
 
-    def _make(self, tx: Tx, specs: Sequence[TaskSpec], *, linked: bool, batch: int | None) -> list[Enqueued]:
-        """Notes the rows of new tasks, and tells of them; ``linked``: some of them wait for others."""
-        if not specs:
-            return []
-        seqs, made_ms = tx.take_seqs(len(specs)), tx.id_ms
-        nonces = self._rng.bits(ids.NONCE_BITS * len(specs))
-        packed = ids.pack_all(at_ms=made_ms, seqs=seqs, nonces=nonces)
-        states, runs_at_ms = _entries(tx, specs, linked=linked)
-        queues, kinds = [spec.queue for spec in specs], [spec.kind for spec in specs]
-        priorities = [spec.priority for spec in specs]
-        columns = zip(seqs, packed, queues, kinds, states, priorities, runs_at_ms, specs, strict=True)
-        rows: list[Row] = [
-            (
-                seq,
-                task_id,
-                queue,
-                kind,
-                state,
-                priority,
-                run_at_ms,
-                made_ms,
-                spec.max_attempts,
-                spec.lease_ms,
-                spec.timeout_ms,
-                spec.expires_at_ms,
-                spec.unique_key,
-                None if spec.unique_key is None else spec.unique_states,
-            )
-            for seq, task_id, queue, kind, state, priority, run_at_ms, spec in columns
-        ]
-        if linked or batch is not None or any(map(_limit_key, specs)):
-            pairs = zip(rows, specs, strict=True)
-            tx.insert(
-                _INSERT_TIED,
-                [(*row, spec.needs, len(spec.after), spec.limit_key, batch) for row, spec in pairs],
-            )
-            if batch is not None:
-                membership.joined(tx, batch, len(specs))
-        else:
-            tx.insert(_INSERT_TASK, rows)
-        tx.insert(
-            _INSERT_BODY,
-            [
-                (seq, spec.payload, spec.meta, _encode_tags(spec) if spec.tags else None, spec.retry)
-                for seq, spec in zip(seqs, specs, strict=True)
-            ],
-        )
-        tags = [(tag, seq) for seq, spec in zip(seqs, specs, strict=True) for tag in spec.tags]
-        if tags:
-            tx.insert(_INSERT_TAG, tags)
-        if any(map(_webhook, specs)):
-            webhooks.ask(tx, {seq: spec.webhook for seq, spec in zip(seqs, specs, strict=True)})
-        if any(map(_result_ttl_ms, specs)):
-            times = [(seq, spec.result_ttl_ms) for seq, spec in zip(seqs, specs, strict=True)]
-            note_times(tx, [(seq, ttl_ms) for seq, ttl_ms in times if ttl_ms is not None])
-        effects = tx.effects
-        effects.events += map(TaskEvent, packed, queues, kinds, states, repeat(tx.now_ms), repeat(0))
-        if states.count(_READY) == len(states):
-            effects.ready += zip(queues, kinds, priorities, strict=True)
-        else:
-            for entering in zip(queues, kinds, priorities, states, runs_at_ms, strict=True):
-                effects.entered(*entering)
-        entered = list(zip(queues, states, strict=True))
-        for (queue, state), tasks in counts(entered).items():
-            tx.moved(queue, None, state, tasks)
-        return list(map(Enqueued, ids.texts(packed), states, repeat(False), runs_at_ms))
-
     def _admit(self, tx: Tx, specs: Sequence[TaskSpec], *, follows: bool) -> None:
         """Makes the queues that are new; refuses what would go beyond the limits."""
-        more: dict[str, int] = {}
-        for spec in specs:
-            more[spec.queue] = more.get(spec.queue, 0) + 1
+        more = counts(list(map(_queue, specs)))
         new = []
         for queue in more:
             if queue not in tx.depths:
@@ -328,7 +254,7 @@ class Enqueuer:
         replace_tags(tx, seq, spec.tags)
         replace_log(tx, seq)
         replace_time(tx, seq, spec.result_ttl_ms)
-        tags = _encode_tags(spec) if spec.tags else None
+        tags = encode_tags(spec.tags) if spec.tags else None
         body = {"seq": seq, "payload": spec.payload, "meta": spec.meta, "tags": tags, "retry": spec.retry}
         tx.run(_REPLACE_BODY, body)
         if holder.notify is not None:
@@ -339,28 +265,6 @@ class Enqueuer:
         tx.effects.events.append(TaskEvent(holder.packed, spec.queue, spec.kind, state, tx.now_ms, 0))
         tx.effects.entered(spec.queue, spec.kind, spec.priority, state, run_at_ms)
         return Enqueued(ids.text(holder.packed), state, True)
-
-
-def entry(tx: Tx, spec: TaskSpec) -> tuple[TaskState, int]:
-    """The state a new task enters, and its run_at."""
-    if spec.after:
-        return _BLOCKED, tx.id_ms if spec.run_at_ms is None else spec.run_at_ms
-    # Tasks for now take the ids' time, which never steps back: FIFO survives a clock that does.
-    if spec.run_at_ms is None or spec.run_at_ms <= tx.now_ms:
-        return _READY, tx.id_ms
-    return TaskState.SCHEDULED, spec.run_at_ms
-
-
-def _entries(tx: Tx, specs: Sequence[TaskSpec], *, linked: bool) -> tuple[Sequence[TaskState], Sequence[int]]:
-    """The states that new tasks enter, and their run_at."""
-    if linked or any(spec.run_at_ms for spec in specs):
-        states, runs_at_ms = zip(*[entry(tx, spec) for spec in specs], strict=True)
-        return states, runs_at_ms
-    return (_READY,) * len(specs), (tx.id_ms,) * len(specs)
-
-
-def _encode_tags(spec: TaskSpec) -> str:
-    return msgspec.json.encode(spec.tags).decode()
 
 
 def known_answer(tx: Tx, idempotency: Idempotency | None) -> bytes | None:

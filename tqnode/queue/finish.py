@@ -19,7 +19,8 @@ from tqnode.queue.rows import listed, place
 from tqnode.queue.rules import freed
 from tqnode.retry import backoff_ms
 from tqnode.sql import statement
-from tqnode.store.tx import Row, TaskEvent, Tx
+from tqnode.store.effects import TaskEvent
+from tqnode.store.tx import Row, Tx
 from tqnode.task import Complete, Fail, Finish, Finished, Reason, Snooze, TaskError, TaskState
 
 _COMPLETE = statement("complete_task")
@@ -136,7 +137,7 @@ class Finisher:
             tx.many(_WRITE_RESULT, results)
         seqs, packed, _, _, queues, kinds, attempts, awaited, notify, lanes, batches = zip(*rows, strict=True)
         state = TaskState.SUCCEEDED
-        tx.effects.events += map(TaskEvent, packed, queues, kinds, repeat(state), repeat(tx.now_ms), attempts)
+        tx.effects.events.tell(packed, queues, kinds, (state,) * len(rows), tx.now_ms, attempts)
         for queue, tasks in counts(queues).items():
             tx.moved(queue, TaskState.RUNNING, state, tasks)
         if any(notify):

@@ -12,7 +12,8 @@ import msgspec
 from tqnode.queue import membership, webhooks
 from tqnode.queue.rows import listed
 from tqnode.sql import statement
-from tqnode.store.tx import Row, TaskEvent, Tx
+from tqnode.store.effects import TaskEvent
+from tqnode.store.tx import Row, Tx
 from tqnode.task import Needs, Reason, TaskState
 
 _FIND_OPEN = statement("find_open_dependencies")

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
 
 from tqnode.errors import Overloaded
-from tqnode.store.tx import Effects, TaskEvent, TaskNews
+from tqnode.store.effects import Effects, TaskEvent, TaskEvents, TaskNews
 
 SUBSCRIPTION_MAX = 10_000
 """Events a slow follower may be behind before it is told to start anew."""
@@ -94,6 +94,40 @@ class Subscription:
         return events
 
 
+class _Past:
+    """The last events, in the groups they came in; an event's number is its place in this boot's order.
+
+    Args:
+        kept: how many can be had again.
+    """
+
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
+        self._groups: deque[TaskEvents] = deque()
+        self._held = 0
+        self.last = 0
+        """The newest one's number."""
+
+    def add(self, events: TaskEvents) -> None:
+        """Takes a group's events in; lets those go that are too many, as far as whole groups are."""
+        if not events:
+            return
+        self.last += len(events)
+        self._held += len(events)
+        self._groups.append(events)
+        while (rest := self._held - len(self._groups[0])) >= self._kept and len(self._groups) > 1:
+            self._held = rest
+            self._groups.popleft()
+
+    def knows(self, number: int) -> bool:
+        """Whether all that came after an event can be had."""
+        return self.last - min(self._kept, self._held) <= number <= self.last
+
+    def after(self, number: int) -> Iterator[TaskEvent]:
+        """What came after the event of this number."""
+        return islice(chain.from_iterable(self._groups), number - (self.last - self._held), None)
+
+
 class Hub:
     """Takes in each committed group's events.
 
@@ -105,9 +139,7 @@ class Hub:
 
     def __init__(self, *, boot: str, kept: int, followers_max: int) -> None:
         self._boot = boot
-        # Their numbers end with _last: an event gets its own only when somebody follows.
-        self._kept: deque[TaskEvent] = deque(maxlen=kept)
-        self._last = 0
+        self._past = _Past(kept)
         self._followers: set[Subscription] = set()
         self._followers_max = followers_max
 
@@ -124,13 +156,12 @@ class Hub:
         """Numbers a group's events and hands them to the followers."""
         events = effects.events
         if self._followers and events:
-            fresh = [Numbered(number, event) for number, event in enumerate(events, self._last + 1)]
+            fresh = [Numbered(number, event) for number, event in enumerate(events, self._past.last + 1)]
             for follower in self._followers:
                 follower.put(fresh)
         for follower in self._followers if effects.news else ():
             follower.tell(effects.news)
-        self._kept.extend(events)
-        self._last += len(events)
+        self._past.add(events)
 
     def subscribe(self, after: str | None, *, progress: Wanted | None = None) -> Subscription:
         """Follows from now on, or from the event after the one with id ``after``.
@@ -150,10 +181,9 @@ class Hub:
             boot, _, number = after.rpartition("-")
             known = number.isascii() and number.isdigit() and len(number) <= 18
             seen = int(number) if boot == self._boot and known else -1
-            before_kept = self._last - len(self._kept)
-            missed = not before_kept <= seen <= self._last
+            missed = not self._past.knows(seen)
             if not missed:
-                unseen = islice(self._kept, seen - before_kept, None)
+                unseen = self._past.after(seen)
                 past = [Numbered(number, event) for number, event in enumerate(unseen, seen + 1)]
         subscription = Subscription(missed=missed, past=past, wanted=progress)
         self._followers.add(subscription)

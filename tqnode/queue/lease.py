@@ -11,7 +11,8 @@ from tqnode.queue import token
 from tqnode.queue.moves import Held, Movement
 from tqnode.queue.rows import place
 from tqnode.sql import statement
-from tqnode.store.tx import TaskNews, Tx
+from tqnode.store.effects import TaskNews
+from tqnode.store.tx import Tx
 from tqnode.task import Lease, Reason, TaskError, TaskState
 
 _EXTEND = statement("extend_lease")

@@ -13,7 +13,7 @@ from tqnode.queue.onlookers import Onlookers
 from tqnode.queue.rows import Reads, place
 from tqnode.sql import statement
 from tqnode.store import Store, Tx
-from tqnode.store.tx import TaskNews
+from tqnode.store.effects import TaskNews
 from tqnode.task import FINAL, TaskState
 
 _FIND_HOLDER = statement("find_holder")

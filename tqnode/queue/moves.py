@@ -12,7 +12,8 @@ from tqnode.queue import followers, keys, membership, webhooks
 from tqnode.queue.rows import errors_of, listed, texts_of
 from tqnode.queue.rules import freed
 from tqnode.sql import statement
-from tqnode.store.tx import Row, TaskEvent, Tx
+from tqnode.store.effects import TaskEvent
+from tqnode.store.tx import Row, Tx
 from tqnode.task import FINAL, TRANSITIONS, Reason, TaskError, TaskState
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ and nobody asks the database again and again.
 import asyncio
 
 from tqnode.errors import Overloaded
-from tqnode.store.tx import Effects
+from tqnode.store.effects import Effects
 from tqnode.task import FINAL
 
 

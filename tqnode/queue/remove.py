@@ -1,13 +1,12 @@
 """Deletes tasks with all that hangs on them."""
 
 from collections.abc import Sequence
-from itertools import repeat
 
 from tqnode.queue import followers, membership
 from tqnode.queue.moves import counts
 from tqnode.queue.rows import listed, texts_of
 from tqnode.sql import statement
-from tqnode.store.tx import Row, TaskEvent, Tx
+from tqnode.store.tx import Row, Tx
 from tqnode.task import FINAL, TaskState
 
 _READ_TAGS = statement("read_tags")
@@ -55,7 +54,7 @@ def remove(tx: Tx, tasks: Sequence[Row]) -> None:
     tx.run(_DELETE_NOTES, which)
     for (queue, state), count in counts(list(zip(queues, states, strict=True))).items():
         tx.moved(queue, TaskState(state), None, count)
-    tx.effects.events += map(TaskEvent, packed, queues, kinds, repeat(None), repeat(tx.now_ms), attempts)
+    tx.effects.events.tell(packed, queues, kinds, (None,) * len(packed), tx.now_ms, attempts)
     if has_times:
         tx.run(_FORGET_RESULT_TIMES, which)
     if has_lines and tx.run(_NOTE_REMAINS, which):

@@ -107,7 +107,9 @@ class Treatment:
             tx.run(_CANCEL_WAITING, {"seqs": listed([task.seq for task in waiting]), "now_ms": tx.now_ms})
             for (queue, state), count in counts([(task.queue, task.state) for task in waiting]).items():
                 tx.moved(queue, state, TaskState.CANCELLED, count)
-            tx.effects.events += [_event(tx, task, TaskState.CANCELLED, Reason.REQUESTED) for task in waiting]
+            tx.effects.events.extend(
+                [_event(tx, task, TaskState.CANCELLED, Reason.REQUESTED) for task in waiting]
+            )
         running = [task for task in tasks if task.state is TaskState.RUNNING]
         asked = 0
         if running:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from tqnode.errors import Overloaded
-from tqnode.store.tx import Effects
+from tqnode.store.effects import Effects
 from tqnode.task import Ask, ClaimedTask
 
 Task = tuple[str, str | None, int]

@@ -14,7 +14,8 @@ from msgspec import Raw
 from tqnode import ids
 from tqnode.queue.rows import errors_of, listed, texts_of
 from tqnode.sql import statement
-from tqnode.store.tx import Row, TaskEvent, Tx
+from tqnode.store.effects import TaskEvent
+from tqnode.store.tx import Row, Tx
 from tqnode.task import TaskState, Webhook
 from tqnode.timing import stamp
 

@@ -10,10 +10,11 @@ from tqnode.errors import Draining, OutcomeUnknown, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.store.checkpoints import Checkpoints
 from tqnode.store.connection import open_writer
+from tqnode.store.effects import Effects, TaskEvent
 from tqnode.store.gate import Gate
 from tqnode.store.migrations import migrate
 from tqnode.store.readers import Reader, Readers
-from tqnode.store.tx import DISK_FAILURES, Effects, TaskEvent, Tx
+from tqnode.store.tx import DISK_FAILURES, Tx
 from tqnode.store.writer import Operation, Writer
 
 __all__ = ["DISK_FAILURES", "Effects", "Reader", "Store", "TaskEvent", "Tx"]

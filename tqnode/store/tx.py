@@ -5,10 +5,10 @@ from itertools import chain
 from typing import Any, TypeVar
 
 import apsw
-import msgspec
 
 from tqnode.settings import Controls
 from tqnode.sql import statement, statement_of_rows
+from tqnode.store.effects import Effects
 from tqnode.task import WAITING, TaskState
 
 Params = Mapping[str, Any]
@@ -32,107 +32,6 @@ NODE = ""
 """What stands for all queues together: no queue has an empty name."""
 SETTLING_MAX = 512
 """How many dependencies on tasks that end in it one transaction settles."""
-
-
-class TaskEvent(msgspec.Struct, frozen=True):
-    """A task went to ``state``, or was deleted (None)."""
-
-    id: bytes
-    queue: str
-    kind: str
-    state: TaskState | None
-    at_ms: int
-    attempt: int
-    reason: str | None = None
-
-
-class TaskNews(msgspec.Struct, frozen=True):
-    """A running task told something: its progress, or (None) lines of its log."""
-
-    id: bytes
-    queue: str
-    kind: str
-    attempt: int
-    at_ms: int
-    progress: bytes | None = None
-
-
-class Effects:
-    """What a group of operations did that others wait for; published once it is answered."""
-
-    __slots__ = (
-        "batches",
-        "due_ms",
-        "events",
-        "freed",
-        "inserts",
-        "moves",
-        "news",
-        "ready",
-        "resumed",
-        "steered",
-    )
-
-    def __init__(self) -> None:
-        self.inserts: list[tuple[str, Sequence[Row]]] = []
-        """(statement's name, rows of its parameters) of what is not written yet."""
-        self.moves: list[tuple[str, TaskState | None, TaskState | None, int]] = []
-        self.events: list[TaskEvent] = []
-        self.news: list[TaskNews] = []
-        self.ready: list[tuple[str, str | None, int]] = []
-        """(queue, kind or None for any, priority) of each task that became claimable."""
-        self.resumed: list[str | None] = []
-        """Queues that give out tasks again; None for all."""
-        self.steered: list[str] = []
-        """Workers told to run again."""
-        self.due_ms: list[int] = []
-        """Times something was put off to."""
-        self.freed: list[tuple[str | None, str | None]] = []
-        """(queue or None for all, limit key or None for any) of each slot or token that claims may have."""
-        self.batches: list[int] = []
-        """Row numbers of batches that are closed and have nothing pending, or are gone."""
-
-    def entered(self, queue: str, kind: str, priority: int, state: TaskState, run_at_ms: int) -> None:
-        """Notes that a task may be claimed: a ready one at once, a scheduled one from ``run_at_ms`` on."""
-        if state is TaskState.READY:
-            self.ready.append((queue, kind, priority))
-        elif state is TaskState.SCHEDULED:
-            self.due_ms.append(run_at_ms)
-
-    def _lists(self) -> tuple[list[Any], ...]:
-        return (
-            self.inserts,
-            self.moves,
-            self.events,
-            self.ready,
-            self.resumed,
-            self.steered,
-            self.due_ms,
-            self.freed,
-            self.news,
-            self.batches,
-        )
-
-    def mark(self) -> tuple[int, ...]:
-        """Where the effects stand now, for :meth:`cut`."""
-        # Taken before each operation: written out, it costs half.
-        return (
-            len(self.inserts),
-            len(self.moves),
-            len(self.events),
-            len(self.ready),
-            len(self.resumed),
-            len(self.steered),
-            len(self.due_ms),
-            len(self.freed),
-            len(self.news),
-            len(self.batches),
-        )
-
-    def cut(self, mark: tuple[int, ...]) -> None:
-        """Forgets what came after ``mark``."""
-        for effects, length in zip(self._lists(), mark, strict=True):
-            del effects[length:]
 
 
 class Tx:

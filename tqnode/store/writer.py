@@ -22,9 +22,10 @@ from tqnode.ids import seq_of
 from tqnode.metrics import Metrics
 from tqnode.settings import Controls
 from tqnode.sql import statement
+from tqnode.store.effects import Effects
 from tqnode.store.gate import Gate
 from tqnode.store.shown import Shown
-from tqnode.store.tx import DISK_FAILURES, Effects, Tx
+from tqnode.store.tx import DISK_FAILURES, Tx
 
 T = TypeVar("T")
 Operation = Callable[[Tx], T]

@@ -1,4 +1,5 @@
 import asyncio
+import weakref
 
 import pytest
 
@@ -13,7 +14,8 @@ from tqnode.task import Fail, TaskState
 
 def happening(*kinds: str) -> Effects:
     effects = Effects()
-    effects.events += [TaskEvent(b"", "q", kind, TaskState.READY, 0, 0) for kind in kinds]
+    if kinds:
+        effects.events.extend(TaskEvent(b"", "q", kind, TaskState.READY, 0, 0) for kind in kinds)
     return effects
 
 
@@ -71,6 +73,24 @@ async def test_the_oldest_kept_event_can_still_be_resumed_over_and_the_one_befor
     late = hub.subscribe(hub.id_of(1))
     assert late.missed
     assert await kinds_of(late) == []
+
+
+async def test_as_many_events_are_kept_as_were_asked_for_however_they_come_in_groups() -> None:
+    hub = a_hub(kept=3)
+    for group in ("ab", "c", "de", "", "fghij", "k"):
+        hub.publish(happening(*group))
+    assert await kinds_of(hub.subscribe(hub.id_of(8))) == ["i", "j", "k"]
+    assert hub.subscribe(hub.id_of(7)).missed
+
+
+async def test_events_that_nobody_asks_for_are_let_go() -> None:
+    hub = a_hub(kept=3)
+    groups = [happening("a", "b") for _ in range(10)]
+    for effects in groups:
+        hub.publish(effects)
+    gone = [weakref.ref(effects.events) for effects in groups]
+    del groups, effects
+    assert [one() is None for one in gone] == [True] * 8 + [False] * 2
 
 
 @pytest.mark.parametrize(
