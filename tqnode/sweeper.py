@@ -41,6 +41,8 @@ TICK_S = 1.0
 """Longest sleep: what no event announces is looked after this often."""
 CLOCK_DOUBT_MS = 24 * 3600 * 1000
 """By how much a clock is taken to be wrong at most, while it was not watched for long enough."""
+SLICE_S_MAX = 0.012
+"""How long a slice may be meant to hold the writer where requests do so for long themselves."""
 STALL_S = 2.0
 """A tick this late means the node stood still, and that heartbeats could not reach it."""
 
@@ -63,6 +65,7 @@ class Sweeper:
         self._next_ms = 0
         self._compared = False
         # Durations are of the monotonic clock: the wall clock may be set while they last.
+        self._sliced_at: float | None = None
         self._resumed_at = self._seen_at = self._steady_since = clock.monotonic()
         self._retentions = [
             Retention(TaskState.SUCCEEDED, kept_s=config.keep_succeeded_s),
@@ -123,6 +126,7 @@ class Sweeper:
             # Else each enqueue for which there is no room would count anew.
             await self._store.write(self._queue.quotas.settle, background=True)
             self._compared = True
+        self._sliced_at = None
         more = True
         while more:
             self._mind_the_clock()
@@ -142,11 +146,13 @@ class Sweeper:
         def operation(tx: Tx) -> None:
             ran.clear()
             began = self._clock.monotonic()
+            slice_s = self._slice_s(began)
             for sliced in self._slices:
-                sliced.do(tx, self._clock)
+                sliced.do(tx, self._clock, slice_s)
                 ran.append(sliced)
-                if self._clock.monotonic() - began > SLICE_S:
+                if self._clock.monotonic() - began > slice_s:
                     break
+            self._sliced_at = self._clock.monotonic()
 
         await self._store.write(operation, background=True)
         for sliced in ran:
@@ -154,6 +160,13 @@ class Sweeper:
         # All kinds take turns: a million rows to delete must not keep a due task waiting.
         self._slices.rotate(-len(ran))
         return len(ran) < len(self._slices) or any(sliced.full for sliced in ran)
+
+    def _slice_s(self, now: float) -> float:
+        """Half as long as requests have had since the last slice, so that old tasks go as fast as new ones
+        come; as short as slices are where requests are short themselves."""
+        if self._sliced_at is None:
+            return SLICE_S
+        return min(SLICE_S_MAX, max(SLICE_S, (now - self._sliced_at) / 2))
 
     def _mind_the_clock(self) -> None:
         """Gives leases their time again when the node stood still."""

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from tests.tqnode.nodes import Core, FakeClock, HeldWriter, open_core, settle, spec, sweeping
 from tests.tqnode.store.failing_disk import failing_disk
 from tests.waiting import eventually_async
-from tqnode.queue.sliced import SLICE_MAX
+from tqnode.queue.sliced import SLICE_MAX, SLICE_MIN
 from tqnode.store import Tx
 from tqnode.sweeper import TICK_S
 from tqnode.task import ClaimedTask, TaskState
@@ -218,6 +219,35 @@ async def test_all_kinds_of_work_that_have_little_to_do_share_one_transaction(
     await core.sweeper.sweep()
     assert (await core.queue.stats()).totals == {"ready": 2}
     assert written == 1
+
+
+async def deleted_at_a_time(core: Core, *, tasks: int, request_s: float) -> list[int]:
+    """How many old tasks the sweeper deletes between two requests that take so long each."""
+    made = await core.queue.enqueue([spec() for _ in range(tasks)])
+    await asyncio.gather(*[core.queue.cancel(task.id) for task in made])
+    core.clock.advance(0.5)
+    left = [tasks]
+
+    def request(tx: Tx) -> None:
+        (count,) = tx.one("SELECT count(*) FROM task") or (0,)
+        left.append(count)
+        core.clock.advance(request_s)
+
+    sweep = asyncio.create_task(core.sweeper.sweep())
+    while not sweep.done():
+        await core.store.write(request)
+    await sweep
+    return [before - after for before, after in pairwise(left) if before != after]
+
+
+@pytest.mark.parametrize(("request_s", "stretched"), [(0.0, 1), (0.004, 1), (0.020, 2), (1.0, 2.4)])
+async def test_slices_are_longer_where_requests_take_long(
+    tmp_path: Path, request_s: float, stretched: float
+) -> None:
+    async with open_core(tmp_path / "tq.db", keep_cancelled_s=0) as core:
+        first, second, *_ = await deleted_at_a_time(core, tasks=3000, request_s=request_s)
+    # Time stands still during a slice here: the second one is thought to be twice as quick as it may be.
+    assert (first, second) == (SLICE_MIN, round(2 * SLICE_MIN * stretched))
 
 
 async def test_a_due_task_does_not_wait_until_all_old_tasks_are_deleted(tmp_path: Path) -> None:

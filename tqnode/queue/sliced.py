@@ -12,8 +12,7 @@ SLICE_S = 0.005
 """How long one slice is meant to hold the writer: a claim that comes just behind it waits for the rest of it,
 and is answered before the next."""
 SLICE_MIN, SLICE_MAX = 256, 4_000
-"""Pieces in a slice. With fewer, on a busy node the work would not keep up with the requests, whose groups
-grow."""
+"""Pieces in a slice of that length."""
 
 Slice = Callable[[Tx, int], int]
 
@@ -30,23 +29,35 @@ class Sliced:
         self.work = work
         self._settled = settled
         self.limit = SLICE_MIN
+        """Pieces that are thought to take :data:`SLICE_S`."""
         self.full = False
         """Whether the last slice did as much as it was allowed: there may be more to do."""
-        self._done, self._took_s = 0, 0.0
+        self._done, self._took_s, self._slice_s = 0, 0.0, SLICE_S
 
-    def do(self, tx: Tx, clock: Clock) -> int:
-        """A slice; how many pieces were done. :meth:`settle` has to follow once it is committed."""
+    def do(self, tx: Tx, clock: Clock, slice_s: float = SLICE_S) -> int:
+        """A slice; how many pieces were done. :meth:`settle` has to follow once it is committed.
+
+        Args:
+            tx: the transaction.
+            clock: the node's clock.
+            slice_s: how long it is meant to take, in seconds.
+        """
         began = clock.monotonic()
-        self._done = self.work(tx, self.limit)
+        self._slice_s = slice_s
+        self._done = self.work(tx, self._allowed)
         self._took_s = clock.monotonic() - began
         return self._done
+
+    @property
+    def _allowed(self) -> int:
+        return round(self.limit * self._slice_s / SLICE_S)
 
     def settle(self) -> None:
         """Sizes the next slice after the one that was done."""
         if self._settled is not None:
             self._settled()
-        self.full = self._done >= self.limit
-        self.adapt(self._took_s, full=self.full)
+        self.full = self._done >= self._allowed
+        self.adapt(self._took_s * SLICE_S / self._slice_s, full=self.full)
 
     async def run_one(self, store: Store, clock: Clock) -> int:
         """Has the writer do a slice after the requests at hand; how many pieces it did.
@@ -59,9 +70,14 @@ class Sliced:
         return done
 
     def adapt(self, took_s: float, *, full: bool) -> None:
-        """Sizes the next slice after one that took ``took_s``; ``full``: it did as much as it was allowed."""
-        if took_s > SLICE_S:
-            self.limit = max(SLICE_MIN, self.limit // 2)
-        elif full and took_s < SLICE_S / 3:
-            # A slice that had little to do says nothing of how long a larger one takes.
-            self.limit = min(SLICE_MAX, self.limit * 2)
+        """Sizes the next slice after one of :attr:`limit` pieces.
+
+        Args:
+            took_s: how long it took, in seconds.
+            full: whether it did as much as it was allowed; one that had little to do says nothing of how long
+                a larger one takes.
+        """
+        if took_s > SLICE_S or full:
+            # At most twofold: one slice may have waited for the disk, or for the interpreter.
+            factor = min(2.0, max(0.5, SLICE_S / took_s)) if took_s else 2.0
+            self.limit = min(SLICE_MAX, max(SLICE_MIN, round(self.limit * factor)))

@@ -5,9 +5,11 @@ def test_slices_grow_while_they_are_quick_and_shrink_when_they_are_slow() -> Non
     sliced = Sliced(lambda tx, limit: 0)
     sliced.adapt(SLICE_S / 10, full=True)
     assert sliced.limit == SLICE_MIN * 2
-    sliced.adapt(SLICE_S / 2, full=True)
+    sliced.adapt(SLICE_S / 1.5, full=True)
+    assert sliced.limit == SLICE_MIN * 3
+    sliced.adapt(SLICE_S * 1.5, full=False)
     assert sliced.limit == SLICE_MIN * 2
-    sliced.adapt(SLICE_S * 2, full=False)
+    sliced.adapt(SLICE_S * 10, full=False)
     assert sliced.limit == SLICE_MIN
 
 
