@@ -18,7 +18,7 @@ from tqnode.metrics import Metrics
 from tqnode.queue import Filters, Page, Queue
 from tqnode.queue.batches import BatchSpec
 from tqnode.queue.bulks import Action, BulkSpec
-from tqnode.queue.followers import settle_rest
+from tqnode.queue.dependencies.followers import settle_rest
 from tqnode.queue.limits import LimitSpec
 from tqnode.queue.logs import NewLine, NewLines
 from tqnode.queue.schedules import ScheduleSpec, Template

@@ -14,8 +14,8 @@ from tqnode.config import Config
 from tqnode.errors import Busy, OutcomeUnknown
 from tqnode.queue import Queue
 from tqnode.queue.batches import remove_idle
-from tqnode.queue.buckets import age_buckets, refill, shift_buckets
-from tqnode.queue.followers import settle_rest
+from tqnode.queue.dependencies.followers import settle_rest
+from tqnode.queue.limits.buckets import age_buckets, refill, shift_buckets
 from tqnode.queue.logs import delete_remains
 from tqnode.queue.pauses import end_pauses
 from tqnode.queue.results import delete_expired_results

@@ -20,7 +20,7 @@ from tqnode.api.tasks import IDEMPOTENCY_KEY, idempotency_of
 from tqnode.api.views import retry_of
 from tqnode.errors import BadRequest, Draining, InvalidField
 from tqnode.queue.batches import Batch, BatchHook, BatchSpec, Made
-from tqnode.queue.callbacks import META_KEY
+from tqnode.queue.batches.callbacks import META_KEY
 from tqnode.queue.membership import BatchEvent
 from tqnode.queue.schedules import Template
 from tqnode.task import Idempotency

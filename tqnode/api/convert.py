@@ -15,7 +15,7 @@ from tqnode.api.stamps import MOMENT_MAX_MS, moment_ms
 from tqnode.api.unique import unique_of
 from tqnode.config import Config
 from tqnode.errors import BadRequest, InvalidField
-from tqnode.queue.circles import check_acyclic
+from tqnode.queue.dependencies.circles import check_acyclic
 from tqnode.queue.webhooks import QUEUE as RESERVED
 from tqnode.task import UNSAID, Needs, TaskSpec
 

@@ -5,7 +5,7 @@ from tqnode.api.call import Call, Reply, json_reply
 from tqnode.api.past import AT, PAST_ERRORS, queue_at
 from tqnode.api.query import integer, moment, query_of
 from tqnode.api.route import Parameter, Route
-from tqnode.queue.graph import NODES_MAX, Graph
+from tqnode.queue.dependencies.graph import NODES_MAX, Graph
 
 NODES = 200
 

@@ -11,7 +11,7 @@ from tqnode.api.stamps import stamp
 from tqnode.api.views import seconds_or_none
 from tqnode.errors import InvalidField
 from tqnode.queue.limits import LimitSpec
-from tqnode.queue.rules import Rule
+from tqnode.queue.limits.rules import Rule
 
 PER_S = 1.0
 

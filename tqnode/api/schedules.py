@@ -17,8 +17,8 @@ from tqnode.api.route import Parameter, Route
 from tqnode.api.stamps import stamp, stamp_or_none
 from tqnode.api.views import raw, retry_of, seconds, seconds_or_none, webhook_of
 from tqnode.errors import BadRequest, InvalidField
-from tqnode.queue.firing import META_KEY
 from tqnode.queue.schedules import Schedule, ScheduleSpec, Template
+from tqnode.queue.schedules.firing import META_KEY
 from tqnode.task import TaskSpec
 from tqnode.timing import Every, Timing, cron, following
 

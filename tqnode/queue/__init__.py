@@ -14,20 +14,20 @@ from tqnode.errors import Draining, TqnodeError
 from tqnode.metrics import Metrics
 from tqnode.queue import claim as claims
 from tqnode.queue import listing, queues
-from tqnode.queue.batcher import Batcher
-from tqnode.queue.bulker import Bulker
+from tqnode.queue.batches.batcher import Batcher
+from tqnode.queue.bulks.bulker import Bulker
+from tqnode.queue.bulks.treatment import Treatment
 from tqnode.queue.catalogue import Catalogue
 from tqnode.queue.counts import Counts
+from tqnode.queue.dependencies.graph import Graph, graph_of
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.explain import Explainer
 from tqnode.queue.finish import Finisher
-from tqnode.queue.firing import Firing
-from tqnode.queue.graph import Graph, graph_of
 from tqnode.queue.hub import Hub
 from tqnode.queue.intake import Intake
-from tqnode.queue.lanes import Walk
 from tqnode.queue.lease import HeldLease, Keeper, LeaseStatus
-from tqnode.queue.limiter import Limiter
+from tqnode.queue.limits.lanes import Walk
+from tqnode.queue.limits.limiter import Limiter
 from tqnode.queue.listing import Page
 from tqnode.queue.logs import Logs, NewLines
 from tqnode.queue.manage import Manager
@@ -38,10 +38,10 @@ from tqnode.queue.quotas import Quotas
 from tqnode.queue.registry import Registry
 from tqnode.queue.results import Results
 from tqnode.queue.rows import read_task
-from tqnode.queue.scheduler import Scheduler
+from tqnode.queue.schedules.firing import Firing
+from tqnode.queue.schedules.scheduler import Scheduler
 from tqnode.queue.search import Filters
 from tqnode.queue.stats import Stats, stats
-from tqnode.queue.treatment import Treatment
 from tqnode.queue.waiting import Waiting
 from tqnode.queue.workers import WorkerRow, WorkerSpec
 from tqnode.store import Reader, Store, Tx

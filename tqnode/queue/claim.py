@@ -11,14 +11,14 @@ from msgspec.structs import replace
 from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.queue import token
-from tqnode.queue.ageing import AgedLanes
 from tqnode.queue.controls import controls_of
-from tqnode.queue.inputs import with_inputs
-from tqnode.queue.kinds import first_of, ready_kinds
-from tqnode.queue.lanes import Lanes, Walk
+from tqnode.queue.dependencies.inputs import with_inputs
+from tqnode.queue.limits.ageing import AgedLanes
+from tqnode.queue.limits.kinds import first_of, ready_kinds
+from tqnode.queue.limits.lanes import Lanes, Walk
+from tqnode.queue.limits.rules import rules_of
 from tqnode.queue.membership import with_batches
 from tqnode.queue.rows import listed, texts_of
-from tqnode.queue.rules import rules_of
 from tqnode.sql import statement
 from tqnode.store.tx import Row, Tx
 from tqnode.task import Ask, ClaimedTask, TaskState

@@ -8,8 +8,8 @@ import msgspec
 from tqnode.errors import InvalidField
 from tqnode.queue import roster
 from tqnode.queue.controls import changed, settings_of
+from tqnode.queue.limits.rules import rules_of
 from tqnode.queue.quotas import count_bytes
-from tqnode.queue.rules import rules_of
 from tqnode.settings import NO_SETTINGS, QueueSettings
 from tqnode.sql import statement
 from tqnode.store.tx import Tx

@@ -10,8 +10,9 @@ from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.config import Config
 from tqnode.errors import IdempotencyMismatch, TqnodeError
-from tqnode.queue import keys, linking, roster, webhooks
+from tqnode.queue import keys, roster, webhooks
 from tqnode.queue.controls import controls_of
+from tqnode.queue.dependencies import linking
 from tqnode.queue.logs import replace_log
 from tqnode.queue.making import encode_tags, entry, make
 from tqnode.queue.moves import counts

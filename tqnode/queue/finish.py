@@ -12,11 +12,12 @@ from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.errors import InvalidField, LeaseLost, NotFound, TqnodeError
 from tqnode.metrics import Metrics
-from tqnode.queue import followers, membership, token, webhooks
+from tqnode.queue import membership, token, webhooks
+from tqnode.queue.dependencies import followers
 from tqnode.queue.enqueue import Enqueuer
+from tqnode.queue.limits.rules import freed
 from tqnode.queue.moves import Held, Movement, counts, move, place_in_line_ms
 from tqnode.queue.rows import listed, place
-from tqnode.queue.rules import freed
 from tqnode.retry import backoff_ms
 from tqnode.sql import statement
 from tqnode.store.effects import TaskEvent

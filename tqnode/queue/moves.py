@@ -8,9 +8,10 @@ import apsw
 import msgspec
 
 from tqnode.config import Config
-from tqnode.queue import followers, keys, membership, webhooks
+from tqnode.queue import keys, membership, webhooks
+from tqnode.queue.dependencies import followers
+from tqnode.queue.limits.rules import freed
 from tqnode.queue.rows import errors_of, listed, texts_of
-from tqnode.queue.rules import freed
 from tqnode.sql import statement
 from tqnode.store.effects import TaskEvent
 from tqnode.store.tx import Row, Tx

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 from tqnode.queue import listing
-from tqnode.queue.graph import Graph, graph_of
+from tqnode.queue.dependencies.graph import Graph, graph_of
 from tqnode.queue.listing import Page
 from tqnode.queue.rows import read_task
 from tqnode.queue.search import Filters

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from tqnode.queue import followers, membership
+from tqnode.queue import membership
+from tqnode.queue.dependencies import followers
 from tqnode.queue.moves import counts
 from tqnode.queue.rows import listed, texts_of
 from tqnode.sql import statement

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.tqnode.nodes import Core, ids_of
 from tqnode.queue.limits import LimitSpec
-from tqnode.queue.rules import Rule
+from tqnode.queue.limits.rules import Rule
 
 
 async def limit(core: Core, **fields: Any) -> Rule:

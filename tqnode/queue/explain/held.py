@@ -5,7 +5,7 @@ from typing import Any
 
 from tqnode.queue.controls import node_pause, pause_of
 from tqnode.queue.explain.view import Cause, View, counted, cut, from_now
-from tqnode.queue.holding import Hold, held_by
+from tqnode.queue.limits.holding import Hold, held_by
 from tqnode.settings import Pause
 from tqnode.sql import statement
 from tqnode.task import WAITING, TaskState

@@ -6,8 +6,8 @@ import msgspec
 
 from tqnode import ids
 from tqnode.errors import InvalidField
-from tqnode.queue.circles import check_acyclic
-from tqnode.queue.followers import Follower, cancel, ended, release
+from tqnode.queue.dependencies.circles import check_acyclic
+from tqnode.queue.dependencies.followers import Follower, cancel, ended, release
 from tqnode.queue.rows import listed
 from tqnode.sql import statement
 from tqnode.store.tx import Tx

@@ -1,9 +1,9 @@
 """The operations on limits, each one transaction or one snapshot; the API calls them."""
 
 from tqnode.queue import limits
-from tqnode.queue.holding import Hold, held_by
 from tqnode.queue.limits import LimitPage, LimitSpec
-from tqnode.queue.rules import Rule
+from tqnode.queue.limits.holding import Hold, held_by
+from tqnode.queue.limits.rules import Rule
 from tqnode.store import Store
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from tests.tqnode.nodes import Core, complete, fail, ids_of, spec
 from tests.tqnode.queue.families import child, enqueue
-from tqnode.queue import inputs
-from tqnode.queue.inputs import INPUT_BYTES
+from tqnode.queue.dependencies import inputs
+from tqnode.queue.dependencies.inputs import INPUT_BYTES
 from tqnode.task import Input, Needs, TaskState
 
 RESULTS = (b"[12345678]", b"[%s]" % (b"1" * 200), b"[1]", b"2")

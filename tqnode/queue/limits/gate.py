@@ -1,7 +1,7 @@
 """How many tasks of each key one claim may still take."""
 
-from tqnode.queue.buckets import level_of, read_level, tokens_in
-from tqnode.queue.rules import Rule, Rules
+from tqnode.queue.limits.buckets import level_of, read_level, tokens_in
+from tqnode.queue.limits.rules import Rule, Rules
 from tqnode.sql import statement
 from tqnode.store.tx import Params, Row, Tx
 

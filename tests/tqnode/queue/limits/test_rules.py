@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.tqnode.nodes import Core, HeldWriter, settle
 from tests.tqnode.queue.limiting import enqueue, limit
 from tests.tqnode.queue.test_waiting import is_given, poll
-from tqnode.queue.rules import Rule, Rules
+from tqnode.queue.limits.rules import Rule, Rules
 from tqnode.task import ClaimedTask, Complete, Fail, Snooze
 
 

@@ -1,7 +1,8 @@
 import pytest
 
 from tests.tqnode.nodes import Core, spec
-from tqnode.queue import Filters, counting
+from tqnode.queue import Filters
+from tqnode.queue.bulks import counting
 from tqnode.queue.search import Condition
 from tqnode.task import TaskState
 

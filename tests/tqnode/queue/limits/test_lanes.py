@@ -2,7 +2,7 @@ import pytest
 
 from tests.tqnode.nodes import Core, ids_of, snooze, spec
 from tests.tqnode.queue.limiting import claimed, enqueue, limit
-from tqnode.queue import lanes
+from tqnode.queue.limits import lanes
 
 
 async def test_a_key_has_no_more_tasks_running_than_its_limit_says(core: Core) -> None:

@@ -7,12 +7,12 @@ import msgspec
 
 from tqnode.clock import Clock, Rng
 from tqnode.config import Config
-from tqnode.queue import bulks, counting
-from tqnode.queue.bulks import Bulk, BulkPage, BulkSpec, BulkState
-from tqnode.queue.counting import TaskCount
+from tqnode.queue import bulks
+from tqnode.queue.bulks import Bulk, BulkPage, BulkSpec, BulkState, counting
+from tqnode.queue.bulks.counting import TaskCount
+from tqnode.queue.bulks.treatment import Treatment
 from tqnode.queue.search import Filters, reach
 from tqnode.queue.sliced import Sliced
-from tqnode.queue.treatment import Treatment
 from tqnode.sql import statement
 from tqnode.store import Effects, Store, Tx
 from tqnode.task import Idempotency

@@ -15,7 +15,7 @@ from tests.tqnode.nodes import Core, ids_of, open_core, snooze, spec
 from tests.tqnode.queue.limiting import claimed, enqueue, limit
 from tests.waiting import eventually_async
 from tqnode.errors import InvalidField
-from tqnode.queue import lanes
+from tqnode.queue.limits import lanes
 from tqnode.settings import aged
 from tqnode.store import Tx
 

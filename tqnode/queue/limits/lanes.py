@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from tqnode.queue import buckets
-from tqnode.queue.gate import Gate
-from tqnode.queue.kinds import ready_kinds
-from tqnode.queue.line import Line
-from tqnode.queue.rules import Rules
+from tqnode.queue.limits import buckets
+from tqnode.queue.limits.gate import Gate
+from tqnode.queue.limits.kinds import ready_kinds
+from tqnode.queue.limits.line import Line
+from tqnode.queue.limits.rules import Rules
 from tqnode.settings import PRIORITY_MAX
 from tqnode.sql import statement
 from tqnode.store.tx import Params, Row, Tx

@@ -6,8 +6,9 @@ from tests.tqnode.nodes import Core, spec
 from tests.tqnode.queue.families import child, enqueue, fail_for_good
 from tqnode import ids
 from tqnode.errors import NotFound
-from tqnode.queue import Graph, graph
-from tqnode.queue.graph import NODES_MAX, Node
+from tqnode.queue import Graph
+from tqnode.queue.dependencies import graph
+from tqnode.queue.dependencies.graph import NODES_MAX, Node
 from tqnode.task import Needs, TaskState
 
 

@@ -1,8 +1,8 @@
 """The operations on schedules, each one transaction or one snapshot; the API and the sweeper call them."""
 
 from tqnode.queue import schedules
-from tqnode.queue.firing import Firing
 from tqnode.queue.schedules import Schedule, SchedulePage, ScheduleSpec
+from tqnode.queue.schedules.firing import Firing
 from tqnode.store import Store, Tx
 
 

@@ -7,7 +7,7 @@ from tqnode.clock import Clock, Rng
 from tqnode.errors import NotFound, Overloaded
 from tqnode.queue import batches
 from tqnode.queue.batches import Batch, BatchPage, BatchSpec, Made
-from tqnode.queue.callbacks import Callbacks
+from tqnode.queue.batches.callbacks import Callbacks
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.moves import Movement
 from tqnode.queue.onlookers import Onlookers

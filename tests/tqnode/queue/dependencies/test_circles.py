@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.tqnode.nodes import spec
 from tqnode.errors import InvalidField
-from tqnode.queue.circles import check_acyclic
+from tqnode.queue.dependencies.circles import check_acyclic
 from tqnode.task import Needs, TaskSpec
 
 

@@ -6,7 +6,7 @@ sweeper wakes a claim that waits for it, on whatever node, after whatever happen
 
 from math import ceil, floor
 
-from tqnode.queue.rules import Rule, rules_of
+from tqnode.queue.limits.rules import Rule, rules_of
 from tqnode.sql import statement
 from tqnode.store.tx import Tx
 

@@ -12,8 +12,8 @@ import msgspec
 
 from tqnode import ids
 from tqnode.errors import QueueFull
-from tqnode.queue.batch_telling import tell
 from tqnode.queue.batches import Batch, read, template_of
+from tqnode.queue.batches.telling import tell
 from tqnode.queue.enqueue import Enqueuer
 from tqnode.queue.membership import BatchEvent
 from tqnode.queue.meta import with_note

@@ -9,9 +9,9 @@ from functools import partial
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import Any
 
-from tqnode.queue import lanes
-from tqnode.queue.lanes import Lanes, Place
-from tqnode.queue.line import Line
+from tqnode.queue.limits import lanes
+from tqnode.queue.limits.lanes import Lanes, Place
+from tqnode.queue.limits.line import Line
 from tqnode.settings import PRIORITY_MAX, aged
 from tqnode.sql import statement
 from tqnode.store.tx import Row

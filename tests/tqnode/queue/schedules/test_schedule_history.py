@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.tqnode.nodes import START_MS, Core, FakeClock, open_core
 from tests.tqnode.queue.scheduling import EVERY_MS, get, made, put, second
-from tqnode.queue.firing import LATE_MS, MADE_UP_MAX
+from tqnode.queue.schedules.firing import LATE_MS, MADE_UP_MAX
 
 EVERY_S = EVERY_MS // 1000
 Action = tuple[str, float]

@@ -21,7 +21,7 @@ from tests.tqnode.nodes import complete, fail, open_core, snooze
 from tqnode import ids
 from tqnode.errors import InvalidField
 from tqnode.queue.limits import LimitSpec
-from tqnode.queue.rules import Rule
+from tqnode.queue.limits.rules import Rule
 from tqnode.task import ClaimedTask
 
 T = TypeVar("T")
@@ -92,8 +92,8 @@ class Limited(RuleBasedStateMachine):
         limits: list[dict[str, Any]],
     ) -> None:
         self.patches = [
-            patch("tqnode.queue.lanes.LOOK_MAX", look),
-            patch("tqnode.queue.lanes.LANES_AT_A_TIME", lanes),
+            patch("tqnode.queue.limits.lanes.LOOK_MAX", look),
+            patch("tqnode.queue.limits.lanes.LANES_AT_A_TIME", lanes),
         ]
         for patched in self.patches:
             patched.start()

@@ -3,9 +3,9 @@
 import msgspec
 
 from tqnode import ids
-from tqnode.queue.buckets import level_of, next_token_ms
+from tqnode.queue.limits.buckets import level_of, next_token_ms
+from tqnode.queue.limits.rules import Rule, read_rules
 from tqnode.queue.rows import Reads
-from tqnode.queue.rules import Rule, read_rules
 from tqnode.sql import statement
 
 _FIND_OF_KEY = statement("find_slots_of_key")

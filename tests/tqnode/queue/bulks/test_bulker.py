@@ -7,8 +7,8 @@ import pytest
 from tests.tqnode.nodes import START_MS, Core, FakeClock, ids_of, open_core, settle, spec, sweeping
 from tests.tqnode.queue.families import enqueue_child
 from tqnode.errors import IdempotencyMismatch, InvalidField, NotFound
-from tqnode.queue import Filters, bulker, sliced
-from tqnode.queue.bulks import Action, Bulk, BulkSpec, BulkState
+from tqnode.queue import Filters, sliced
+from tqnode.queue.bulks import Action, Bulk, BulkSpec, BulkState, bulker
 from tqnode.queue.search import Condition
 from tqnode.task import Idempotency, TaskState
 

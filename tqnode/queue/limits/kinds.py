@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from tqnode.queue.line import Line
+from tqnode.queue.limits.line import Line
 from tqnode.settings import PRIORITY_MAX
 from tqnode.sql import statement
 from tqnode.store.tx import Row, Tx

@@ -9,7 +9,7 @@ import pytest
 from tests.tqnode.nodes import START_MS, Core, open_core, sample, sweeping
 from tests.tqnode.queue.scheduling import get, made, put, ticks
 from tests.waiting import eventually_async
-from tqnode.queue.firing import LATE_MS, MADE_UP_MAX, due
+from tqnode.queue.schedules.firing import LATE_MS, MADE_UP_MAX, due
 from tqnode.sweeper import TICK_S
 from tqnode.task import TaskState
 from tqnode.timing import Cron, Every, cron

@@ -6,10 +6,10 @@ import binascii
 import msgspec
 
 from tqnode.errors import InvalidCursor, InvalidField, NotFound
-from tqnode.queue.buckets import look_again
 from tqnode.queue.controls import controls_of
+from tqnode.queue.limits.buckets import look_again
+from tqnode.queue.limits.rules import Rule, forget_rules, rule_of
 from tqnode.queue.rows import Reads
-from tqnode.queue.rules import Rule, forget_rules, rule_of
 from tqnode.sql import statement
 from tqnode.store.readers import Reader
 from tqnode.store.tx import Tx

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from tests.tqnode.queue.test_limit_machine import KINDS, Limited, Ready, rates, tasks
+from tests.tqnode.queue.limits.test_limit_machine import KINDS, Limited, Ready, rates, tasks
 from tqnode.errors import InvalidField
 
 millis = st.sampled_from([None, 1_500, 20_000, 255_000])

@@ -1,0 +1,1 @@
+"""Tasks that wait for others: who waits for whom, and what the end of one brings to the others."""
