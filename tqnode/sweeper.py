@@ -41,8 +41,6 @@ TICK_S = 1.0
 """Longest sleep: what no event announces is looked after this often."""
 CLOCK_DOUBT_MS = 24 * 3600 * 1000
 """By how much a clock is taken to be wrong at most, while it was not watched for long enough."""
-SLICE_S_MAX = 0.012
-"""How long a slice may be meant to hold the writer where requests do so for long themselves."""
 STALL_S = 2.0
 """A tick this late means the node stood still, and that heartbeats could not reach it."""
 
@@ -65,15 +63,17 @@ class Sweeper:
         self._next_ms = 0
         self._compared = False
         # Durations are of the monotonic clock: the wall clock may be set while they last.
-        self._sliced_at: float | None = None
         self._resumed_at = self._seen_at = self._steady_since = clock.monotonic()
-        self._retentions = [
-            Retention(TaskState.SUCCEEDED, kept_s=config.keep_succeeded_s),
-            Retention(TaskState.CANCELLED, kept_s=config.keep_cancelled_s),
-            Retention(TaskState.DEAD, kept_s=config.keep_dead_s),
-        ]
+        kept_s = {
+            TaskState.SUCCEEDED: config.keep_succeeded_s,
+            TaskState.CANCELLED: config.keep_cancelled_s,
+            TaskState.DEAD: config.keep_dead_s,
+        }
+        self._retentions = [Retention(state, kept_s=kept_s[state]) for state in kept_s]
+        removals = [Sliced(one.work, settled=one.settle) for one in self._retentions]
+        self._removal: dict[TaskState | None, Sliced] = dict(zip(kept_s, removals, strict=True))
         self._slices = deque(Sliced(work) for work in self._kinds_of_work(config))
-        self._slices += [Sliced(one.work, settled=one.settle) for one in self._retentions]
+        self._slices += removals
         if config.keep_batches_s >= 0:
             self._slices.append(Sliced(partial(remove_idle, age_ms=config.keep_batches_s * 1000)))
         self._slices += [Sliced(delete_remains), Sliced(give_back_pages)]
@@ -126,7 +126,6 @@ class Sweeper:
             # Else each enqueue for which there is no room would count anew.
             await self._store.write(self._queue.quotas.settle, background=True)
             self._compared = True
-        self._sliced_at = None
         more = True
         while more:
             self._mind_the_clock()
@@ -146,13 +145,11 @@ class Sweeper:
         def operation(tx: Tx) -> None:
             ran.clear()
             began = self._clock.monotonic()
-            slice_s = self._slice_s(began)
             for sliced in self._slices:
-                sliced.do(tx, self._clock, slice_s)
+                sliced.do(tx, self._clock)
                 ran.append(sliced)
-                if self._clock.monotonic() - began > slice_s:
+                if self._clock.monotonic() - began > SLICE_S:
                     break
-            self._sliced_at = self._clock.monotonic()
 
         await self._store.write(operation, background=True)
         for sliced in ran:
@@ -160,13 +157,6 @@ class Sweeper:
         # All kinds take turns: a million rows to delete must not keep a due task waiting.
         self._slices.rotate(-len(ran))
         return len(ran) < len(self._slices) or any(sliced.full for sliced in ran)
-
-    def _slice_s(self, now: float) -> float:
-        """Half as long as requests have had since the last slice, so that old tasks go as fast as new ones
-        come; as short as slices are where requests are short themselves."""
-        if self._sliced_at is None:
-            return SLICE_S
-        return min(SLICE_S_MAX, max(SLICE_S, (now - self._sliced_at) / 2))
 
     def _mind_the_clock(self) -> None:
         """Gives leases their time again when the node stood still."""
@@ -210,6 +200,9 @@ class Sweeper:
             logger.warning("%d leases were counted by a clock ahead of this one: they begin anew", shortened)
 
     def _notice(self, effects: Effects) -> None:
+        for _, _, after, tasks in effects.moves:
+            if after in self._removal:
+                self._removal[after].fresh += tasks
         if effects.due_ms and min(effects.due_ms) < self._next_ms:
             self._wake.set()
 

@@ -1,6 +1,5 @@
 import asyncio
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,8 @@ import pytest
 from tests.tqnode.nodes import Core, FakeClock, HeldWriter, open_core, settle, spec, sweeping
 from tests.tqnode.store.failing_disk import failing_disk
 from tests.waiting import eventually_async
-from tqnode.queue.sliced import SLICE_MAX, SLICE_MIN
+from tqnode.queue.retention import Retention
+from tqnode.queue.sliced import SLICE_MAX, SLICE_MIN, SLICE_S
 from tqnode.store import Tx
 from tqnode.sweeper import TICK_S
 from tqnode.task import ClaimedTask, TaskState
@@ -221,33 +221,28 @@ async def test_all_kinds_of_work_that_have_little_to_do_share_one_transaction(
     assert written == 1
 
 
-async def deleted_at_a_time(core: Core, *, tasks: int, request_s: float) -> list[int]:
-    """How many old tasks the sweeper deletes between two requests that take so long each."""
-    made = await core.queue.enqueue([spec() for _ in range(tasks)])
-    await asyncio.gather(*[core.queue.cancel(task.id) for task in made])
-    core.clock.advance(0.5)
-    left = [tasks]
-
-    def request(tx: Tx) -> None:
-        (count,) = tx.one("SELECT count(*) FROM task") or (0,)
-        left.append(count)
-        core.clock.advance(request_s)
-
-    sweep = asyncio.create_task(core.sweeper.sweep())
-    while not sweep.done():
-        await core.store.write(request)
-    await sweep
-    return [before - after for before, after in pairwise(left) if before != after]
-
-
-@pytest.mark.parametrize(("request_s", "stretched"), [(0.0, 1), (0.001, 1), (1.0, 2.4)])
-async def test_slices_are_longer_where_requests_take_long(
-    tmp_path: Path, request_s: float, stretched: float
+async def test_old_tasks_are_deleted_as_fast_as_tasks_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_core(tmp_path / "tq.db", keep_cancelled_s=0) as core:
-        first, second, *_ = await deleted_at_a_time(core, tasks=3000, request_s=request_s)
-    # Time stands still during a slice here: the second one is thought to be twice as quick as it may be.
-    assert (first, second) == (SLICE_MIN, round(2 * SLICE_MIN * stretched))
+    delete, clock, asked = Retention.work, FakeClock(), list[int]()
+
+    def timed(self: Retention, tx: Tx, limit: int) -> int:
+        deleted = delete(self, tx, limit)
+        clock.advance(deleted * SLICE_S / SLICE_MIN)
+        if deleted:
+            asked.append(limit)
+        return deleted
+
+    monkeypatch.setattr(Retention, "work", timed)
+    async with open_core(tmp_path / "tq.db", clock=clock, keep_cancelled_s=0) as core:
+        made = await core.queue.enqueue([spec() for _ in range(SLICE_MIN * 6)])
+        for ending in (made[: SLICE_MIN * 3], made[SLICE_MIN * 3 : SLICE_MIN * 5]):
+            await asyncio.gather(*[core.queue.cancel(task.id) for task in ending])
+            clock.advance(0.1)
+            await core.sweeper.sweep()
+        # At first it is not known how long a slice takes.
+        assert asked == [SLICE_MIN] * 3 + [SLICE_MIN * 2 * 5 // 4]
+        assert (await core.queue.stats()).totals == {"ready": SLICE_MIN}
 
 
 async def test_a_due_task_does_not_wait_until_all_old_tasks_are_deleted(tmp_path: Path) -> None:

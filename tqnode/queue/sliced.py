@@ -12,7 +12,9 @@ SLICE_S = 0.005
 """How long one slice is meant to hold the writer: a claim that comes just behind it waits for the rest of it,
 and is answered before the next."""
 SLICE_MIN, SLICE_MAX = 256, 4_000
-"""Pieces in a slice of that length."""
+"""Pieces that a slice of that length may be thought to have."""
+LONG_SLICE_S = 0.015
+"""How long one may be meant to hold it that has to keep up with what comes up anew."""
 
 Slice = Callable[[Tx, int], int]
 
@@ -29,35 +31,34 @@ class Sliced:
         self.work = work
         self._settled = settled
         self.limit = SLICE_MIN
-        """Pieces that are thought to take :data:`SLICE_S`."""
+        """Pieces that are thought to take no longer than :data:`SLICE_S`."""
         self.full = False
         """Whether the last slice did as much as it was allowed: there may be more to do."""
-        self._done, self._took_s, self._slice_s = 0, 0.0, SLICE_S
+        self.fresh = 0
+        """Pieces known to have come up since the last slice: if more than fit, it is longer."""
+        self._done, self._took_s, self._allowed, self._seen = 0, 0.0, SLICE_MIN, 0
+        self._long = SLICE_MIN
+        """Pieces that are thought to take :data:`LONG_SLICE_S`."""
 
-    def do(self, tx: Tx, clock: Clock, slice_s: float = SLICE_S) -> int:
-        """A slice; how many pieces were done. :meth:`settle` has to follow once it is committed.
-
-        Args:
-            tx: the transaction.
-            clock: the node's clock.
-            slice_s: how long it is meant to take, in seconds.
-        """
+    def do(self, tx: Tx, clock: Clock) -> int:
+        """A slice; how many pieces were done. :meth:`settle` has to follow once it is committed."""
         began = clock.monotonic()
-        self._slice_s = slice_s
+        self._seen = self.fresh
+        # Somewhat more than came: else what has piled up would stay.
+        self._allowed = max(self.limit, min(self._seen * 5 // 4, self._long))
         self._done = self.work(tx, self._allowed)
         self._took_s = clock.monotonic() - began
         return self._done
-
-    @property
-    def _allowed(self) -> int:
-        return round(self.limit * self._slice_s / SLICE_S)
 
     def settle(self) -> None:
         """Sizes the next slice after the one that was done."""
         if self._settled is not None:
             self._settled()
+        self.fresh -= self._seen
         self.full = self._done >= self._allowed
-        self.adapt(self._took_s * SLICE_S / self._slice_s, full=self.full)
+        if self.full and self._took_s:
+            self._long = round(self._done * LONG_SLICE_S / self._took_s)
+        self.adapt(self._took_s * self.limit / self._allowed, full=self.full)
 
     async def run_one(self, store: Store, clock: Clock) -> int:
         """Has the writer do a slice after the requests at hand; how many pieces it did.
@@ -74,10 +75,10 @@ class Sliced:
 
         Args:
             took_s: how long it took, in seconds.
-            full: whether it did as much as it was allowed; one that had little to do says nothing of how long
-                a larger one takes.
+            full: whether it did as much as it was allowed.
         """
-        if took_s > SLICE_S or full:
-            # At most twofold: one slice may have waited for the disk, or for the interpreter.
-            factor = min(2.0, max(0.5, SLICE_S / took_s)) if took_s else 2.0
-            self.limit = min(SLICE_MAX, max(SLICE_MIN, round(self.limit * factor)))
+        if took_s > SLICE_S:
+            self.limit = max(SLICE_MIN, self.limit // 2)
+        elif full and took_s < SLICE_S / 3:
+            # A slice that had little to do says nothing of how long a larger one takes.
+            self.limit = min(SLICE_MAX, self.limit * 2)
