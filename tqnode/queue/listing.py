@@ -1,12 +1,8 @@
 """Pages of tasks, newest first."""
 
-import base64
-import binascii
-
 import msgspec
 
-from tqnode import ids
-from tqnode.errors import InvalidCursor
+from tqnode.queue import cursors
 from tqnode.queue.rows import task_of
 from tqnode.queue.search import Filters
 from tqnode.sql import statement
@@ -25,9 +21,6 @@ SCAN_BYTES_MAX = 64 * 1024 * 1024
 PAGE_BYTES_MAX = 16 * 1024 * 1024
 """Payloads, results and notes on one page: it ends short rather than take any amount of memory."""
 
-LAST = 1 << ids.SEQ_BITS
-"""Above every row number."""
-_CURSOR_BYTES = 6
 # Payload, meta, result, progress and errors, in a row of list_tasks.
 _LARGE = (21, 22, 25, 26, 27)
 
@@ -48,7 +41,7 @@ def page(reader: Reader, filters: Filters, *, limit: int, cursor: str | None, bo
     Raises:
         InvalidCursor: no page ended with this cursor.
     """
-    before = LAST if cursor is None else read_cursor(cursor)
+    before = cursors.seq_of(cursor)
     floor, more = _floor(reader, filters, before)
     if floor is None:
         return Page([], None)
@@ -59,8 +52,8 @@ def page(reader: Reader, filters: Filters, *, limit: int, cursor: str | None, bo
         tasks.append(task_of(row))
         size += sum(len(row[column]) for column in _LARGE if row[column] is not None)
         if len(tasks) == limit or size >= PAGE_BYTES_MAX:
-            return Page(tasks, write_cursor(row[20]))
-    return Page(tasks, write_cursor(floor) if more else None)
+            return Page(tasks, cursors.of_seq(row[20]))
+    return Page(tasks, cursors.of_seq(floor) if more else None)
 
 
 def _floor(reader: Reader, filters: Filters, before: int) -> tuple[int | None, bool]:
@@ -71,30 +64,3 @@ def _floor(reader: Reader, filters: Filters, before: int) -> tuple[int | None, b
         return floor, bool(more)
     floor, seen = reader.one(_FLOOR, params) or (None, 0)
     return floor, seen == SCAN_MAX
-
-
-def write_cursor(seq: int) -> str:
-    """The cursor of a page that ended with this row number."""
-    """The cursor of a page that ends with this row number."""
-    return base64.urlsafe_b64encode(seq.to_bytes(_CURSOR_BYTES, "big")).decode()
-
-
-def read_cursor(cursor: str) -> int:
-    """The row number a page ended with.
-
-    Raises:
-        InvalidCursor: no page ended with this cursor.
-    """
-    """The row number that the page before ended with.
-
-    Raises:
-        InvalidCursor: no page ended with this cursor.
-    """
-    try:
-        packed = base64.b64decode(cursor, altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        packed = b""
-    seq = int.from_bytes(packed, "big")
-    if len(packed) != _CURSOR_BYTES or not 0 < seq <= LAST:
-        raise InvalidCursor("the cursor is not one this node gave", field="cursor")
-    return seq

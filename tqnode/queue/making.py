@@ -70,7 +70,7 @@ def make(
         states, runs_at_ms = zip(*[entry(tx, spec) for spec in specs], strict=True)
     if any(unique_keys):
         pairs = zip(unique_keys, key_states, strict=True)
-        key_states = tuple([None if key is None else states for key, states in pairs])
+        key_states = tuple([None if key is None else kept for key, kept in pairs])
     else:
         key_states = none
     before = (seqs, packed, queues, kinds, states, priorities, runs_at_ms, (made_ms,) * len(specs))

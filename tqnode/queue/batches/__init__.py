@@ -11,9 +11,8 @@ import msgspec
 from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.errors import BatchCancelled, BatchFinished, NotFound
-from tqnode.queue import membership
+from tqnode.queue import cursors, membership
 from tqnode.queue.enqueue import Enqueuer, known_answer, remember
-from tqnode.queue.listing import LAST, read_cursor, write_cursor
 from tqnode.queue.membership import BatchEvent
 from tqnode.queue.moves import Held, Movement
 from tqnode.queue.rows import Reads, listed
@@ -220,10 +219,10 @@ def page(reader: Reader, *, limit: int, cursor: str | None) -> BatchPage:
     Raises:
         InvalidCursor: no page ended with this cursor.
     """
-    before = LAST if cursor is None else read_cursor(cursor)
+    before = cursors.seq_of(cursor)
     rows = reader.all(_LIST, {"before": before, "limit": limit + 1})
     shown = rows[:limit]
-    more = write_cursor(shown[-1][0]) if len(rows) > limit else None
+    more = cursors.of_seq(shown[-1][0]) if len(rows) > limit else None
     return BatchPage(_with_callbacks(reader, shown), more)
 
 

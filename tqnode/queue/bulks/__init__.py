@@ -7,7 +7,7 @@ import msgspec
 from tqnode import ids
 from tqnode.clock import Rng
 from tqnode.errors import IdempotencyMismatch, InvalidField, NotFound
-from tqnode.queue.listing import LAST, read_cursor, write_cursor
+from tqnode.queue import cursors
 from tqnode.queue.rows import Reads
 from tqnode.queue.search import Filters
 from tqnode.sql import statement
@@ -176,10 +176,10 @@ def page(reader: Reader, *, limit: int, cursor: str | None) -> BulkPage:
     Raises:
         InvalidCursor: no page ended with this cursor.
     """
-    before = LAST if cursor is None else read_cursor(cursor)
+    before = cursors.seq_of(cursor)
     rows = reader.all(_LIST, {"before": before, "limit": limit + 1})
     shown = [_bulk_of(row) for row in rows[:limit]]
-    return BulkPage(shown, write_cursor(shown[-1].seq) if len(rows) > limit else None)
+    return BulkPage(shown, cursors.of_seq(shown[-1].seq) if len(rows) > limit else None)
 
 
 def next_in_turn(tx: Tx) -> Bulk | None:

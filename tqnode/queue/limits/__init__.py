@@ -1,11 +1,9 @@
 """The limits: put, looked at, deleted; ``lanes`` has what claims make of them."""
 
-import base64
-import binascii
-
 import msgspec
 
-from tqnode.errors import InvalidCursor, InvalidField, NotFound
+from tqnode.errors import InvalidField, NotFound
+from tqnode.queue import cursors
 from tqnode.queue.controls import controls_of
 from tqnode.queue.limits.buckets import look_again
 from tqnode.queue.limits.rules import Rule, forget_rules, rule_of
@@ -64,11 +62,11 @@ def page(reader: Reader, *, limit: int, cursor: str | None) -> LimitPage:
     Raises:
         InvalidCursor: no page ended with this cursor.
     """
-    after = "" if cursor is None else _read_cursor(cursor)
+    after = cursors.name_of(cursor)
     found = [rule_of(row) for row in reader.all(_LIST, {"after": after, "limit": limit + 1})]
     if len(found) <= limit:
         return LimitPage(found, None)
-    return LimitPage(found[:limit], _write_cursor(found[limit - 1].name))
+    return LimitPage(found[:limit], cursors.of_name(found[limit - 1].name))
 
 
 def put(tx: Tx, spec: LimitSpec, *, limit: int) -> tuple[Rule, bool]:
@@ -145,14 +143,3 @@ def _take_effect(tx: Tx, rules: list[Rule]) -> None:
             queues.update(name for (name,) in tx.all(_FIND_KEYED_QUEUES))
     look_again(tx)
     tx.effects.resumed += sorted(queues)
-
-
-def _write_cursor(name: str) -> str:
-    return base64.urlsafe_b64encode(name.encode()).decode()
-
-
-def _read_cursor(cursor: str) -> str:
-    try:
-        return base64.b64decode(cursor, altchars=b"-_", validate=True).decode("ascii")
-    except (binascii.Error, ValueError):
-        raise InvalidCursor("the cursor is not one this node gave", field="cursor") from None

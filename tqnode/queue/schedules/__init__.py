@@ -1,13 +1,12 @@
 """The schedules: put, looked at, paused, resumed, deleted; ``firing`` has what they do when they are due."""
 
-import base64
-import binascii
 from typing import Literal
 
 import msgspec
 
 from tqnode import ids
-from tqnode.errors import InvalidCursor, InvalidField, NotFound
+from tqnode.errors import InvalidField, NotFound
+from tqnode.queue import cursors
 from tqnode.queue.rows import Reads
 from tqnode.sql import statement
 from tqnode.store.readers import Reader
@@ -106,12 +105,12 @@ def page(reader: Reader, *, limit: int, cursor: str | None) -> SchedulePage:
     Raises:
         InvalidCursor: no page ended with this cursor.
     """
-    after = "" if cursor is None else _read_cursor(cursor)
+    after = cursors.name_of(cursor)
     found: list[Schedule] = []
     size = 0
     for row in reader.each(_LIST, {"after": after, "limit": limit + 1}):
         if len(found) == limit or size >= PAGE_BYTES_MAX:
-            return SchedulePage(found, _write_cursor(found[-1].name))
+            return SchedulePage(found, cursors.of_name(found[-1].name))
         found.append(_schedule_of(row))
         size += len(row[19])
     return SchedulePage(found, None)
@@ -275,14 +274,3 @@ def _schedule_of(row: Row) -> Schedule:
 
 _encode = msgspec.json.Encoder().encode
 _template = msgspec.json.Decoder(Template).decode
-
-
-def _write_cursor(name: str) -> str:
-    return base64.urlsafe_b64encode(name.encode()).decode()
-
-
-def _read_cursor(cursor: str) -> str:
-    try:
-        return base64.b64decode(cursor, altchars=b"-_", validate=True).decode("ascii")
-    except (binascii.Error, ValueError):
-        raise InvalidCursor("the cursor is not one this node gave", field="cursor") from None
