@@ -93,7 +93,8 @@ class Conversion:
                     specs.append(self.spec(task, now_ms, refs))
                     alike = None if task.unique or task.ref or task.after else shape
                 else:
-                    specs.append(replace(specs[-1], payload=self._payload(task)))
+                    payload = json_part(task.payload, "payload", self._payload_bytes_max) or _NULL
+                    specs.append(replace(specs[-1], payload=payload))
             except BadRequest as error:
                 raise within(error, f"{field}[{index}]") from None
         if refs:
@@ -118,7 +119,7 @@ class Conversion:
             self.name(task.queue, "queue")
         if task.queue == RESERVED:
             open_queue(task.queue)
-        payload = self._payload(task)
+        payload = json_part(task.payload, "payload", self._payload_bytes_max) or _NULL
         run_at_ms = None
         if task.delay_s is not None or task.run_at is not None:
             run_at_ms = self._run_at_ms(task.delay_s, task.run_at, now_ms)
@@ -158,14 +159,6 @@ class Conversion:
             result_ttl_ms=None if task.result_ttl_s is None else max(1, ms_of(task.result_ttl_s)),
             **({} if task.unique is None else unique_of(task.unique, payload, self._config)),
         )
-
-    def _payload(self, task: wire.NewTask) -> bytes:
-        if task.payload is UNSET:
-            return _NULL
-        payload = bytes(task.payload)
-        if len(payload) > self._payload_bytes_max:
-            json_part(task.payload, "payload", self._payload_bytes_max)
-        return payload
 
     def _said(self, task: wire.NewTask) -> _Terms:
         priority, max_attempts, lease_s = task.priority, task.max_attempts, task.lease_s

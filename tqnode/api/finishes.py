@@ -1,7 +1,5 @@
 """What a worker says of a task it holds: heartbeat, complete, fail, snooze; one by one or many at once."""
 
-from msgspec import UNSET
-
 from tq import wire
 from tqnode.api.call import Call, Reply, checked_uuid, json_reply
 from tqnode.api.convert import Conversion, json_part
@@ -134,9 +132,7 @@ def _finish_of(
         return Complete(
             id=task_id,
             token=asked.token,
-            result=None
-            if asked.result is UNSET
-            else json_part(asked.result, "result", config.result_bytes_max),
+            result=json_part(asked.result, "result", config.result_bytes_max),
             then=tuple(conversion.specs(asked.then, now_ms, field="then")) if asked.then else (),
         )
     if isinstance(asked, wire.Snooze):

@@ -137,7 +137,7 @@ async def _enqueue_partial(
 
 def _row(made: Enqueued | TqnodeError, index: int = 0) -> wire.Enqueued:
     if isinstance(made, Enqueued):
-        given = None if made.given is None else given_of(made.given)
+        given = given_of(made.given)
         return wire.Enqueued(id=made.id, state=made.state.value, duplicate=made.duplicate, given=given)
     if isinstance(made, InvalidField):
         made = within(without_place(made), f"[{index}]")

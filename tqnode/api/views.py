@@ -121,7 +121,6 @@ def error_of(error: core.TaskError) -> wire.TaskError:
 
 def claimed_of(task: core.ClaimedTask) -> wire.ClaimedTask:
     """A task in its worker's hands."""
-    timeout_ms, meta = task.timeout_ms, task.meta
     # By position: by name it takes three times as long, and a claim's answer is little else.
     return wire.ClaimedTask(
         task.id,
@@ -137,9 +136,9 @@ def claimed_of(task: core.ClaimedTask) -> wire.ClaimedTask:
         stamp(task.created_at_ms),
         stamp(task.run_at_ms),
         task.crashes,
-        None if timeout_ms is None else timeout_ms / 1000,
+        seconds_or_none(task.timeout_ms),
         list(task.tags),
-        UNSET if meta is None else Raw(meta),
+        raw(task.meta),
         [input_of(one) for one in task.inputs] if task.inputs else [],
         task.inputs_truncated,
         task.limit_key,

@@ -110,10 +110,11 @@ class _Past:
 
     def add(self, events: TaskEvents) -> None:
         """Takes a group's events in; lets those go that are too many, as far as whole groups are."""
-        if not events:
+        count = len(events)
+        if not count:
             return
-        self.last += len(events)
-        self._held += len(events)
+        self.last += count
+        self._held += count
         self._groups.append(events)
         while (rest := self._held - len(self._groups[0])) >= self._kept and len(self._groups) > 1:
             self._held = rest
