@@ -4,22 +4,18 @@
 """
 
 import asyncio
-import tempfile
-from collections.abc import Awaitable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 
-from tests.tqnode.nodes import FakeClock, HeldWriter, ask, open_core, spec
+from tests.tqnode.nodes import FakeClock, HeldWriter, ask, spec
+from tests.tqnode.queue.machines import CoreMachine
 from tqnode.errors import QueueDraining, QueueFull, TqnodeError
 from tqnode.queue.pauses import NewPause
 from tqnode.task import WAITING, ClaimedTask, Complete, Enqueued, Fail, Snooze, TaskState
-
-T = TypeVar("T")
 
 QUEUES = ("a", "b", "c")
 NODE_DEPTH_MAX = 12
@@ -32,13 +28,11 @@ spans_ms = st.sampled_from([None, 500, 1_500, 4_000])
 batches = st.lists(st.tuples(queues, st.integers(1, 9), st.sampled_from([0, 800])), min_size=1, max_size=4)
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(CoreMachine):
     """Says what a claim and an enqueue may do from a few lines of its own."""
 
     @initialize()
     def open(self) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="tqnode-controls-")
-        self.runner = asyncio.Runner()
         self.clock = FakeClock()
         self.pauses: dict[str | None, int | None] = {}
         self.draining: set[str] = set()
@@ -46,29 +40,16 @@ class Machine(RuleBasedStateMachine):
         self.bytes: dict[str, int] = {}
         self.claimed: list[ClaimedTask] = []
         self.ids: list[str] = []
-        self.start()
+        self.start_anew()
         for queue in QUEUES:
             self.run(self.core.queue.catalogue.configure(queue, {}))
 
-    def start(self) -> None:
-        self.opened = open_core(
-            Path(self.folder.name) / "tq.db",
+    def start_anew(self) -> None:
+        self.start(
             clock=self.clock,
             depth_max=NODE_DEPTH_MAX,
             bytes_max=NODE_BYTES_MAX,
         )
-        self.core = self.run(self.opened.__aenter__())
-
-    def run(self, work: Awaitable[T]) -> T:
-        async def wait() -> T:
-            return await work
-
-        return self.runner.run(wait())
-
-    def teardown(self) -> None:
-        self.run(self.opened.__aexit__(None, None, None))
-        self.runner.close()
-        self.folder.cleanup()
 
     def paused(self, queue: str | None) -> bool:
         if queue not in self.pauses:
@@ -240,8 +221,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        self.run(self.opened.__aexit__(None, None, None))
-        self.start()
+        self.stop()
+        self.start_anew()
 
     @invariant()
     def what_is_told_is_so(self) -> None:

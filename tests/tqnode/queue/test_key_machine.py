@@ -3,23 +3,18 @@
 ``pytest --hypothesis-profile=long`` looks much longer.
 """
 
-import asyncio
-import tempfile
-from collections.abc import Awaitable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 
-from tests.tqnode.nodes import complete, fail, open_core, snooze, spec
+from tests.tqnode.nodes import complete, fail, snooze, spec
+from tests.tqnode.queue.machines import CoreMachine
 from tqnode import ids
 from tqnode.errors import UniqueConflict
 from tqnode.task import FINAL, WAITING, ClaimedTask, Fail, Finish, TaskState
 
-T = TypeVar("T")
 READY, SCHEDULED, RUNNING = TaskState.READY, TaskState.SCHEDULED, TaskState.RUNNING
 STATES = (
     "blocked scheduled ready",
@@ -48,30 +43,14 @@ class Keyed:
     token: ClaimedTask | None = None
 
 
-class KeyMachine(RuleBasedStateMachine):
+class KeyMachine(CoreMachine):
     """Does something to both, and compares."""
 
     @initialize()
     def open(self) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="tqnode-keys-")
-        self.runner = asyncio.Runner()
-        self.opened = open_core(
-            Path(self.folder.name) / "tq.db", keep_succeeded_s=-1, keep_cancelled_s=-1, keep_dead_s=-1
-        )
-        self.core = self.run(self.opened.__aenter__())
+        self.start(keep_succeeded_s=-1, keep_cancelled_s=-1, keep_dead_s=-1)
         self.tasks: dict[str, Keyed] = {}
         self.made = 0
-
-    def run(self, work: Awaitable[T]) -> T:
-        async def wait() -> T:
-            return await work
-
-        return self.runner.run(wait())
-
-    def teardown(self) -> None:
-        self.run(self.opened.__aexit__(None, None, None))
-        self.runner.close()
-        self.folder.cleanup()
 
     # -- the model -----------------------------------------------------------------------------
 

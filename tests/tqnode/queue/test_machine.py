@@ -3,24 +3,20 @@
 ``pytest --hypothesis-profile=long`` looks much longer.
 """
 
-import asyncio
-import tempfile
 from collections.abc import Awaitable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from tests.tqnode.nodes import ask, ids_of, open_core, settle, spec
+from tests.tqnode.nodes import ask, ids_of, settle, spec
+from tests.tqnode.queue.machines import CoreMachine
 from tests.tqnode.queue.model import BACKOFF_MS, LEASE_MS, RUNNING, Model, ModelTask
 from tqnode import ids
 from tqnode.errors import LeaseLost, NotFound, UniqueConflict, WrongState
 from tqnode.store import TaskEvent
 from tqnode.task import TRANSITIONS, WAITING, Complete, Fail, Finish, Finished, Snooze, TaskState
-
-T = TypeVar("T")
 
 QUEUES = ("a", "b")
 RETRY = b'{"type":"fixed","delay_s":%g}' % (BACKOFF_MS / 1000)
@@ -37,17 +33,12 @@ picks = st.integers(0, 1_000)
 outcomes = st.sampled_from(["complete", "fail", "fail for good", "fail soon", "snooze", "snooze long"])
 
 
-class Machine(RuleBasedStateMachine):
+class Machine(CoreMachine):
     """Does something to both, and compares."""
 
     @initialize()
     def open(self) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="tqnode-machine-")
-        self.runner = asyncio.Runner()
-        self.opened = open_core(
-            Path(self.folder.name) / "tq.db", keep_succeeded_s=-1, keep_cancelled_s=-1, keep_dead_s=-1
-        )
-        self.core = self.run(self.opened.__aenter__())
+        self.start(keep_succeeded_s=-1, keep_cancelled_s=-1, keep_dead_s=-1)
         self.model = Model(self.core.clock)
         self.order = 0
         self.events: list[TaskEvent] = []
@@ -55,17 +46,6 @@ class Machine(RuleBasedStateMachine):
         self.states: dict[str, TaskState | None] = {}
         # Since a start, leases are spared for their own length.
         self.run(self.core.sweep_after(LEASE_MS / 1000 + 1))
-
-    def run(self, work: Awaitable[T]) -> T:
-        async def wait() -> T:
-            return await work
-
-        return self.runner.run(wait())
-
-    def teardown(self) -> None:
-        self.run(self.opened.__aexit__(None, None, None))
-        self.runner.close()
-        self.folder.cleanup()
 
     def pick(self, number: int, states: frozenset[TaskState] = frozenset(TaskState)) -> ModelTask | None:
         """One of the tasks in ``states``; ``number`` says which."""

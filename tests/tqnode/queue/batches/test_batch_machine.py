@@ -3,29 +3,24 @@
 Each event comes when the model says, not before, and once; the counts are those of the rows.
 """
 
-import asyncio
-import tempfile
 from collections import Counter
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
-from unittest.mock import patch
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from tests.tqnode.nodes import Core, complete, fail, open_core, snooze
+from tests.tqnode.nodes import complete, fail, snooze
 from tests.tqnode.queue.batching import CALLBACKS, batch_spec, get
 from tests.tqnode.queue.families import child
+from tests.tqnode.queue.machines import CoreMachine
 from tqnode.errors import BatchCancelled, BatchFinished, Overloaded, WrongState
 from tqnode.queue.batches import BatchHook, BatchState
 from tqnode.queue.membership import BatchEvent
 from tqnode.queue.webhooks import QUEUE
 from tqnode.task import FINAL, Needs, TaskState, Webhook
 
-T = TypeVar("T")
 picks = st.integers(0, 1_000)
 SUCCEEDED, DEAD, CANCELLED = TaskState.SUCCEEDED, TaskState.DEAD, TaskState.CANCELLED
 HOOK = Webhook(url="https://example.com/hook")
@@ -47,40 +42,17 @@ class Group:
     """What its webhook is told of."""
 
 
-class Batches(RuleBasedStateMachine):
+class Batches(CoreMachine):
     """Does something to both, and compares. What tasks do to each other is taken from the rows."""
 
     @initialize(settling=st.sampled_from([1, 3, 512]), at_once=st.sampled_from([1, 2, 256]))
     def open(self, settling: int, at_once: int) -> None:
-        self.patches = [
-            patch("tqnode.store.tx.SETTLING_MAX", settling),
-            patch("tqnode.queue.batches.CANCELLED_AT_ONCE", at_once),
-        ]
-        for one in self.patches:
-            one.start()
-        self.folder = tempfile.TemporaryDirectory(prefix="tqnode-batches-")
-        self.runner = asyncio.Runner()
+        self.patch("tqnode.store.tx.SETTLING_MAX", settling)
+        self.patch("tqnode.queue.batches.CANCELLED_AT_ONCE", at_once)
         self.groups: dict[str, Group] = {}
         self.batch_of: dict[str, str | None] = {}
         self.before: dict[str, TaskState] = {}
-        self.start()
-
-    def start(self) -> None:
-        self.opened = open_core(Path(self.folder.name) / "tq.db", **KEPT)
-        self.core: Core = self.run(self.opened.__aenter__())
-
-    def run(self, work: Awaitable[T]) -> T:
-        async def wait() -> T:
-            return await work
-
-        return self.runner.run(wait())
-
-    def teardown(self) -> None:
-        self.run(self.opened.__aexit__(None, None, None))
-        self.runner.close()
-        self.folder.cleanup()
-        for one in self.patches:
-            one.stop()
+        self.start(**KEPT)
 
     # -- the model ---------------------------------------------------------------------------------
 
@@ -234,9 +206,8 @@ class Batches(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         clock = self.core.clock
-        self.run(self.opened.__aexit__(None, None, None))
-        self.opened = open_core(Path(self.folder.name) / "tq.db", clock=clock, **KEPT)
-        self.core = self.run(self.opened.__aenter__())
+        self.stop()
+        self.start(clock=clock, **KEPT)
 
     @rule(seconds=st.sampled_from([0, 1, 2]))
     def sweep(self, seconds: int) -> None:

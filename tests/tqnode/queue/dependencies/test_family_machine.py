@@ -4,26 +4,20 @@ One transaction may settle next to nothing here, so that much is put off, and wh
 it. After each sweep both agree; in between, what must hold at every moment is checked.
 """
 
-import asyncio
-import tempfile
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeVar
-from unittest.mock import patch
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from tests.tqnode.nodes import complete, fail, open_core, settle
+from tests.tqnode.nodes import complete, fail, settle
 from tests.tqnode.queue.families import child
+from tests.tqnode.queue.machines import CoreMachine
 from tqnode import ids
 from tqnode.errors import Overloaded, WrongState
 from tqnode.store import TaskEvent
 from tqnode.task import FINAL, TRANSITIONS, Needs, TaskState
-
-T = TypeVar("T")
 
 BLOCKED, RUNNING = TaskState.BLOCKED, TaskState.RUNNING
 WAITS = frozenset({TaskState.READY, TaskState.SCHEDULED})
@@ -45,19 +39,13 @@ class Member:
     """A person has retried it: it waits for nobody any more."""
 
 
-class Families(RuleBasedStateMachine):
+class Families(CoreMachine):
     """Does something to both, and compares."""
 
     @initialize(settling=st.sampled_from([1, 2, 5, 512]))
     def open(self, settling: int) -> None:
-        self.patched = patch("tqnode.store.tx.SETTLING_MAX", settling)
-        self.patched.start()
-        self.folder = tempfile.TemporaryDirectory(prefix="tqnode-families-")
-        self.runner = asyncio.Runner()
-        self.opened = open_core(
-            Path(self.folder.name) / "tq.db", keep_succeeded_s=-1, keep_cancelled_s=-1, keep_dead_s=-1
-        )
-        self.core = self.run(self.opened.__aenter__())
+        self.patch("tqnode.store.tx.SETTLING_MAX", settling)
+        self.start(keep_succeeded_s=-1, keep_cancelled_s=-1, keep_dead_s=-1)
         self.members: dict[str, Member] = {}
         self.gone: set[str] = set()
         self.events: list[TaskEvent] = []
@@ -65,18 +53,6 @@ class Families(RuleBasedStateMachine):
         self.told: dict[str, TaskState | None] = {}
         self.released: set[str] = set()
         self.run(self.core.sweep_after(1))
-
-    def run(self, work: Awaitable[T]) -> T:
-        async def wait() -> T:
-            return await work
-
-        return self.runner.run(wait())
-
-    def teardown(self) -> None:
-        self.run(self.opened.__aexit__(None, None, None))
-        self.runner.close()
-        self.folder.cleanup()
-        self.patched.stop()
 
     def pick(self, number: int) -> Member:
         members = list(self.members.values())

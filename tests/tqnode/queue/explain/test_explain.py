@@ -1,27 +1,23 @@
 """Whatever has become of tasks, they can be explained, and first things come first."""
 
-import asyncio
-import tempfile
-from collections.abc import Awaitable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 
-from tests.tqnode.nodes import Core, complete, fail, open_core, snooze, spec
+from tests.tqnode.nodes import Core, complete, fail, snooze, spec
 from tests.tqnode.queue.explaining import codes, explained
 from tests.tqnode.queue.families import child
+from tests.tqnode.queue.machines import CoreMachine
 from tqnode import ids
 from tqnode.errors import NotFound, TqnodeError
 from tqnode.queue import WorkerSpec, explain
 from tqnode.queue.explain.view import Cause
 from tqnode.task import FINAL, ClaimedTask, Finish, Needs, TaskState
 
-T = TypeVar("T")
 picks = st.integers(0, 1_000)
 
 
@@ -48,29 +44,15 @@ async def test_a_rule_of_others_is_asked_in_its_place(core: Core, monkeypatch: p
     assert (await explained(core, task_id)).summary.endswith(limited.text)
 
 
-class Explaining(RuleBasedStateMachine):
+class Explaining(CoreMachine):
     """Anything happens to tasks; each time all are explained."""
 
     @initialize()
     def open(self) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="tqnode-explain-")
-        self.runner = asyncio.Runner()
-        self.opened = open_core(Path(self.folder.name) / "tq.db", crashes_max=2, keep_cancelled_s=-1)
-        self.core = self.run(self.opened.__aenter__())
+        self.start(crashes_max=2, keep_cancelled_s=-1)
         self.ids: list[str] = []
         self.claimed: list[ClaimedTask] = []
         self.workers: list[str] = ["curl"]
-
-    def run(self, work: Awaitable[T]) -> T:
-        async def wait() -> T:
-            return await work
-
-        return self.runner.run(wait())
-
-    def teardown(self) -> None:
-        self.run(self.opened.__aexit__(None, None, None))
-        self.runner.close()
-        self.folder.cleanup()
 
     @rule(
         delay_ms=st.sampled_from([None, None, 1_500]),

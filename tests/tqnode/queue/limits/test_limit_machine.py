@@ -3,28 +3,22 @@
 Next to nothing is looked at in order, and few keys at a time, so that every way of finding tasks is taken.
 """
 
-import asyncio
-import tempfile
 from collections import Counter
-from collections.abc import Awaitable
 from contextlib import suppress
 from itertools import product
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
-from unittest.mock import patch
+from typing import Any, NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
-from tests.tqnode.nodes import complete, fail, open_core, snooze
+from tests.tqnode.nodes import complete, fail, snooze
+from tests.tqnode.queue.machines import CoreMachine
 from tqnode import ids
 from tqnode.errors import InvalidField
 from tqnode.queue.limits import LimitSpec
 from tqnode.queue.limits.rules import Rule
 from tqnode.task import ClaimedTask
-
-T = TypeVar("T")
 
 QUEUES = ("q", "r")
 KEYS = (None, "a", "ab", "abc", "b")
@@ -66,7 +60,7 @@ class Ready(NamedTuple):
     key: str | None
 
 
-class Limited(RuleBasedStateMachine):
+class Limited(CoreMachine):
     """Does something to the queue; of each claim it foresees what it gets."""
 
     @initialize(
@@ -91,35 +85,15 @@ class Limited(RuleBasedStateMachine):
         new: list[tuple[str, str | None, str, int]],
         limits: list[dict[str, Any]],
     ) -> None:
-        self.patches = [
-            patch("tqnode.queue.limits.lanes.LOOK_MAX", look),
-            patch("tqnode.queue.limits.lanes.LANES_AT_A_TIME", lanes),
-        ]
-        for patched in self.patches:
-            patched.start()
-        self.folder = tempfile.TemporaryDirectory(prefix="tqnode-limits-")
-        self.runner = asyncio.Runner()
-        self.opened = open_core(Path(self.folder.name) / "tq.db", crashes_max=1000)
-        self.core = self.run(self.opened.__aenter__())
+        self.patch("tqnode.queue.limits.lanes.LOOK_MAX", look)
+        self.patch("tqnode.queue.limits.lanes.LANES_AT_A_TIME", lanes)
+        self.start(crashes_max=1000)
         self.rules: dict[str, Rule] = {}
         self.held: list[ClaimedTask] = []
         self.run(self.core.sweep_after(1))
         for fields in limits:
             self.put(fields)
         self.enqueue_all(new)
-
-    def run(self, work: Awaitable[T]) -> T:
-        async def wait() -> T:
-            return await work
-
-        return self.runner.run(wait())
-
-    def teardown(self) -> None:
-        self.run(self.opened.__aexit__(None, None, None))
-        self.runner.close()
-        self.folder.cleanup()
-        for patched in self.patches:
-            patched.stop()
 
     # -- the model -----------------------------------------------------------------------------
 
